@@ -1,0 +1,157 @@
+package record
+
+// Topic is one of the topics that a partition reads or writes. The name of a
+// topic is made in package topology.
+type Topic uint8
+
+// The topics. Commands, Events and Internal are inputs of a lane.
+const (
+	TopicNone Topic = iota
+	TopicCommands
+	TopicEvents
+	TopicInternal
+	TopicChangelog
+	TopicTasks // with Output.Service
+	TopicHistory
+	TopicCancels
+	TopicDeadLetters
+	TopicControl
+	TopicStatus
+)
+
+// String is the topic's name without namespace; TopicTasks is "tasks".
+func (t Topic) String() string {
+	switch t {
+	case TopicCommands:
+		return "commands"
+	case TopicEvents:
+		return "events"
+	case TopicInternal:
+		return "internal"
+	case TopicChangelog:
+		return "changelog"
+	case TopicTasks:
+		return "tasks"
+	case TopicHistory:
+		return "history"
+	case TopicCancels:
+		return "cancels"
+	case TopicDeadLetters:
+		return "dead-letters"
+	case TopicControl:
+		return "control"
+	case TopicStatus:
+		return "status"
+	}
+	return "none"
+}
+
+// Origin is where a record was read.
+type Origin struct {
+	Topic       Topic
+	Partition   int32
+	Offset      int64
+	LeaderEpoch int32 // -1: unknown
+	Timestamp   Millis
+}
+
+// Header is one header of a Kafka record. Keys may repeat.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Raw is a record as it came, for a forward or a dead letter.
+type Raw struct {
+	Key, Value []byte
+	Headers    []Header
+}
+
+// Record is one decoded record of commands, events or internal.
+type Record struct {
+	Origin     Origin
+	WorkflowID string // the key; empty only with Undecodable
+	Body       Body
+	Raw        Raw
+	Hops       int // how often it was forwarded (S1)
+}
+
+// Body is what a record says: *Start, *Signal, *TaskCompleted, *TaskFailed or
+// *Undecodable.
+type Body interface{ body() }
+
+// Start is the command that asks for a run.
+type Start struct {
+	CommandID string // empty: repeats are told by their input (I2)
+	Type      string // workflow type
+	Input     []byte
+	Reply     bool // the sender waits for an answer: a rejection is answered, not a dead letter
+}
+
+// Signal is the command that gives a signal to the workflow's current run.
+type Signal struct {
+	CommandID string // empty: every record is a signal of its own
+	Name      string
+	Payload   []byte
+	Reply     bool
+}
+
+// TaskCompleted is the event that an attempt of a task succeeded.
+type TaskCompleted struct {
+	Task    TaskID
+	Attempt uint32 // 0: unknown, taken as the open one
+	Result  []byte
+}
+
+// TaskFailed is the event that an attempt of a task failed.
+type TaskFailed struct {
+	Task    TaskID
+	Attempt uint32 // 0: unknown, taken as the open one
+	Failure Failure
+}
+
+// Undecodable is a record that says nothing that we understand. It becomes a
+// dead letter with its bytes.
+type Undecodable struct {
+	Code   string // snake_case, a label of metrics
+	Reason string // for people: what, where, how to fix
+}
+
+func (*Start) body()         {}
+func (*Signal) body()        {}
+func (*TaskCompleted) body() {}
+func (*TaskFailed) body()    {}
+func (*Undecodable) body()   {}
+
+// Output is a record that a step wants written in its transaction.
+type Output struct {
+	Topic     Topic
+	Service   string // with TopicTasks
+	Partition int32
+	Key       []byte
+	Value     []byte
+	Headers   []Header
+	Run       RunID // whose output it is: an undeliverable output hurts this run only (P5)
+	// WorkflowID of Run.
+	WorkflowID string
+}
+
+// Position is where a reader of one partition goes on.
+type Position struct {
+	Offset      int64 // of the next record
+	LeaderEpoch int32 // of the last one read; -1: none (P6)
+}
+
+// Positions is the position row of a lane: the last row of every batch.
+type Positions struct {
+	Commands, Events, Internal Position
+	Now                        Millis // time of the batch: now never goes back (T2)
+}
+
+// Checkpoint says which prefix of Kafka the rows of a store are: the inputs that
+// they cover and the changelog up to which they were folded.
+type Checkpoint struct {
+	Inputs    Positions
+	Changelog Position
+	At        Millis // when it was written, by the owner's clock
+}

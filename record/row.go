@@ -1,0 +1,226 @@
+package record
+
+// Status of a run.
+type Status uint8
+
+// A run is Running until its closing event. Stuck is not a status of its own: a
+// stuck run is running and has a StuckRow.
+const (
+	StatusNone Status = iota
+	StatusRunning
+	StatusCompleted
+	StatusFailed
+)
+
+// String is the status as the API shows it.
+func (s Status) String() string {
+	switch s {
+	case StatusRunning:
+		return "running"
+	case StatusCompleted:
+		return "completed"
+	case StatusFailed:
+		return "failed"
+	}
+	return "none"
+}
+
+// Closed reports whether the run has ended.
+func (s Status) Closed() bool { return s > StatusRunning }
+
+// RunRow is derived from a run's chunks: what must be known of a run without its
+// history. Payloads stay in the chunks.
+type RunRow struct {
+	WorkflowID  string
+	Run         RunID
+	Type        string
+	Version     uint32
+	Status      Status
+	StartedAt   Millis
+	ClosedAt    Millis // 0 while running
+	UpdatedAt   Millis // time of the last turn
+	Events      uint64 // number of the last history event
+	Chunks      uint32 // number of the last chunk, from 1
+	CloseEvent  uint64 // number of the closing event; 0 while running
+	CloseChunk  uint32 // chunk that holds it
+	DropAt      Millis // when the chunks are dropped; 0 while running
+	OpenTasks   uint32
+	OpenTimers  uint32
+	OpenSignals uint32 // buffered, not consumed
+	Inbox       uint32 // inputs that wait outside the history (T4); counts InboxRows
+	InboxNext   uint64 // number of the next InboxRow
+}
+
+// TaskRow is derived: an open task.
+type TaskRow struct {
+	No          uint64 // of its TaskScheduled
+	Chunk       uint32 // chunk that holds it, for its input
+	Service     string
+	Operation   string
+	Policy      RetryPolicy
+	ScheduledAt Millis
+}
+
+// TimerRow is derived: an open timer.
+type TimerRow struct {
+	No  uint64
+	Due Millis
+}
+
+// SignalRow is derived: a signal received and not consumed.
+type SignalRow struct {
+	No    uint64
+	Chunk uint32
+	Name  string
+}
+
+// CommandRow is derived: which event a command ID became (I1).
+type CommandRow struct {
+	CommandID string
+	Event     uint64
+}
+
+// AttemptRow travels and is overwritten: the open task's failed attempts.
+type AttemptRow struct {
+	Task   uint64
+	Open   uint32 // number of the open attempt: the one whose failure counts (W1)
+	NextAt Millis // when the open attempt goes out; 0: it is out
+	Last   []Attempt
+}
+
+// StuckRow travels and is overwritten: why a run does not go on.
+type StuckRow struct {
+	Code      string // divergence, panic, hang, no_code, output, turn_limit ...
+	Detail    string // for people; at most 8 KB
+	Since     Millis
+	Build     string // of the binary that noted it: another build tries again (S3)
+	Tries     uint32 // how often it was tried again
+	RetryAt   Millis // 0: only another build or an operator
+	TurnOpen  bool   // the last input event's turn has not been run: only with RunStarted
+	EventNext uint64 // number that the failed turn would have used; for people
+}
+
+// InboxRow travels: an input that waits outside the history while its run is
+// stuck (T4). Exactly one of the fields is set.
+type InboxRow struct {
+	No        uint64 // dense per run, in order of arrival
+	Signal    *Signal
+	Completed *TaskCompleted
+	Failed    *TaskFailed
+	Timer     uint64 // number of a timer that came due
+}
+
+// SummaryRow travels: what stays of a closed run when its chunks are dropped (F4).
+type SummaryRow struct {
+	RunRow              // counts are zero
+	Input      uint64   // canonical hash of the start's input (I2)
+	Result     []byte   // RunCompleted
+	Failure    *Failure // RunFailed
+	CommandIDs []string // of its commands
+}
+
+// DeadLetterRow travels: a record that could not be processed.
+type DeadLetterRow struct {
+	Origin Origin
+	Code   string // snake_case
+	Reason string
+	At     Millis
+	Raw    Raw
+}
+
+// OwnershipRow travels, one per partition: the slots that it owns (S1).
+type OwnershipRow struct {
+	Version uint64      // of the table from which it came or that last moved a slot
+	Owned   []SlotRange // ascending, disjoint
+	Moved   []SlotMove  // ascending by slot
+}
+
+// SlotRange is the slots from First to Last, both included.
+type SlotRange struct{ First, Last uint16 }
+
+// SlotMove says where a slot went, and with which version of the table.
+type SlotMove struct {
+	Slot    uint16
+	To      int32
+	Version uint64
+}
+
+// Outcome of a command.
+type Outcome uint8
+
+// Outcomes. Everything from OutcomeConflict on is a rejection.
+const (
+	OutcomeNone        Outcome = iota
+	OutcomeStarted             // a run was started
+	OutcomeRepeated            // the run, or the signal, was there already
+	OutcomeApplied             // the signal is in the run's buffer
+	OutcomeConflict            // the workflow ID is in use with another input (409)
+	OutcomeNotFound            // no such workflow (404)
+	OutcomeClosed              // the run is closed (409)
+	OutcomeInvalid             // the payload does not fit its type (422)
+	OutcomeUnknownType         // Refuse is set for unknown types (422)
+)
+
+// Rejected reports whether the command changed nothing because it was refused.
+func (o Outcome) Rejected() bool { return o >= OutcomeConflict }
+
+// String is the stable code of the outcome.
+func (o Outcome) String() string {
+	switch o {
+	case OutcomeStarted:
+		return "started"
+	case OutcomeRepeated:
+		return "repeated"
+	case OutcomeApplied:
+		return "applied"
+	case OutcomeConflict:
+		return "workflow_id_in_use"
+	case OutcomeNotFound:
+		return "workflow_not_found"
+	case OutcomeClosed:
+		return "workflow_closed"
+	case OutcomeInvalid:
+		return "payload_invalid"
+	case OutcomeUnknownType:
+		return "workflow_type_unknown"
+	}
+	return "none"
+}
+
+// Row is one row as bytes, as codec makes it. A nil Value deletes.
+type Row struct {
+	Key, Value []byte
+	// Travels: the row goes to the changelog as well as into the store. The others
+	// are derived: takeover makes them again from those that travel.
+	Travels bool
+}
+
+// DueKind says what comes due.
+type DueKind uint8
+
+// Kinds of entries in the due index. The numbers are part of keys: never renumber.
+const (
+	DueTimer     DueKind = 1 // a TimerRow
+	DueRetry     DueKind = 2 // an AttemptRow whose open attempt waits
+	DueStuck     DueKind = 3 // a StuckRow with RetryAt
+	DueRetention DueKind = 4 // a closed run whose chunks are to be dropped (F4)
+	DueSummary   DueKind = 5 // a SummaryRow that is to be dropped (F4)
+)
+
+// Due is one entry of the due index: derived, and ordered by At.
+type Due struct {
+	At         Millis
+	Kind       DueKind
+	WorkflowID string
+	Run        RunID
+	No         uint64 // timer or task number; 0 for the others
+}
+
+// Reply is the answer to a command; it leaves after settle and is never kept (I1).
+type Reply struct {
+	CommandID  string
+	WorkflowID string
+	Run        RunID
+	Outcome    Outcome
+	Detail     string // for people, with a rejection
+}
