@@ -13,6 +13,10 @@ import (
 // Millis is a moment: milliseconds since the Unix epoch, UTC. Zero means none.
 type Millis int64
 
+// Never is later than every moment: the due time of what waits for something
+// else than time.
+const Never Millis = 1 << 62
+
 // MillisOf cuts t to milliseconds.
 func MillisOf(t time.Time) Millis { return Millis(t.UnixMilli()) }
 

@@ -47,8 +47,6 @@ type RunRow struct {
 	OpenTasks   uint32
 	OpenTimers  uint32
 	OpenSignals uint32 // buffered, not consumed
-	Inbox       uint32 // inputs that wait outside the history (T4); counts InboxRows
-	InboxNext   uint64 // number of the next InboxRow
 }
 
 // TaskRow is derived: an open task.
@@ -95,7 +93,7 @@ type StuckRow struct {
 	Since     Millis
 	Build     string // of the binary that noted it: another build tries again (S3)
 	Tries     uint32 // how often it was tried again
-	RetryAt   Millis // 0: only another build or an operator
+	RetryAt   Millis // Never: only another build or an operator
 	TurnOpen  bool   // the last input event's turn has not been run: only with RunStarted
 	EventNext uint64 // number that the failed turn would have used; for people
 }
@@ -103,7 +101,7 @@ type StuckRow struct {
 // InboxRow travels: an input that waits outside the history while its run is
 // stuck (T4). Exactly one of the fields is set.
 type InboxRow struct {
-	No        uint64 // dense per run, in order of arrival
+	No        uint64 // ascending in order of arrival; from 1 again when the inbox was empty
 	Signal    *Signal
 	Completed *TaskCompleted
 	Failed    *TaskFailed
@@ -114,6 +112,7 @@ type InboxRow struct {
 type SummaryRow struct {
 	RunRow              // counts are zero
 	Input      uint64   // canonical hash of the start's input (I2)
+	ExpireAt   Millis   // when the summary is dropped
 	Result     []byte   // RunCompleted
 	Failure    *Failure // RunFailed
 	CommandIDs []string // of its commands

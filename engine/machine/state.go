@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/odradek/odradek/record"
@@ -19,18 +20,13 @@ type State struct {
 	Inbox    []record.InboxRow   // waiting inputs, ascending by No; payloads included
 	Summary  *record.SummaryRow  // set when the chunks are gone: Run is then its RunRow
 
-	flushed flushed
-}
+	// Gone: the chunks are dropped, and with them everything derived from them. What
+	// is left is the summary, if there is one.
+	Gone bool
 
-// flushed is what the rows say: the state at the last Flush.
-type flushed struct {
-	exists   bool // the run row is there
-	run      record.RunRow
-	tasks    []record.TaskRow
-	timers   []record.TimerRow
-	signals  []record.SignalRow
-	dues     []record.Due // entries of the due index that the rows have
-	commands []record.CommandRow
+	commands []record.CommandRow // of this flush
+	dropped  []record.CommandRow // rows that Drop removes
+	flushed  flushed
 }
 
 // RowWriter takes the rows that a change of a State means. codec.RowEncoder makes
@@ -87,15 +83,26 @@ type View interface {
 	DeadLetters() (rows, bytes int64, err error)
 }
 
+// ErrNoChunk is returned by View.Chunk for a chunk that is not there.
+var ErrNoChunk = errors.New("no such chunk")
+
 // Restored makes a State of rows as they stand in a store.
 func Restored(s State) *State {
-	s.flushed = flushed{
-		exists:  s.Summary == nil,
-		run:     s.Run,
-		tasks:   slices.Clone(s.Tasks),
-		timers:  slices.Clone(s.Timers),
-		signals: slices.Clone(s.Signals),
+	if s.Summary != nil && s.Run.Events == 0 {
+		s.Run, s.Gone = s.Summary.RunRow, true
 	}
-	s.flushed.dues = s.dues(nil)
+	f := &s.flushed
+	f.exists, f.run = !s.Gone, s.Run
+	f.listed = f.exists || s.Summary != nil
+	f.tasks, f.timers = slices.Clone(s.Tasks), slices.Clone(s.Timers)
+	f.signals, f.attempts = slices.Clone(s.Signals), slices.Clone(s.Attempts)
+	if s.Stuck != nil {
+		row := *s.Stuck
+		f.stuck = &row
+	}
+	for i := range s.Inbox {
+		f.inbox = append(f.inbox, s.Inbox[i].No)
+	}
+	f.dues = s.dues(nil)
 	return &s
 }

@@ -1,0 +1,190 @@
+package machine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/odradek/odradek/record"
+)
+
+// NewState is a run before its first event.
+func NewState(workflowID string, run record.RunID) *State {
+	return &State{Run: record.RunRow{WorkflowID: workflowID, Run: run}}
+}
+
+// Apply folds one history event, which stands in the given chunk, into the state
+// (M1). It panics if the event is not the next one: whoever reads a history
+// checks that it is dense before.
+func Apply(s *State, e record.HistoryEvent, chunk uint32) {
+	if e.No != s.Run.Events+1 || chunk < s.Run.Chunks {
+		panic(fmt.Sprintf("machine: M2 broken: event %d in chunk %d applied to a run with %d events in %d chunks", e.No, chunk, s.Run.Events, s.Run.Chunks))
+	}
+	r := &s.Run
+	r.Events, r.Chunks, r.UpdatedAt = e.No, chunk, e.At
+	switch b := e.Body.(type) {
+	case *record.RunStarted:
+		r.Type, r.Version, r.Status, r.StartedAt = b.Type, b.Version, record.StatusRunning, e.At
+		s.command(b.CommandID, e.No)
+	case *record.SignalReceived:
+		s.Signals = append(s.Signals, record.SignalRow{No: e.No, Chunk: chunk, Name: b.Name})
+		s.command(b.CommandID, e.No)
+	case *record.SignalConsumed:
+		s.Signals = remove(s.Signals, b.Signal, signalNo)
+	case *record.TaskScheduled:
+		s.Tasks = append(s.Tasks, record.TaskRow{
+			No: e.No, Chunk: chunk, Service: b.Service, Operation: b.Operation, Policy: b.Policy, ScheduledAt: e.At,
+		})
+	case *record.HistoryTaskCompleted:
+		s.closeTask(b.Task)
+	case *record.HistoryTaskFailed:
+		s.closeTask(b.Task)
+	case *record.TimerStarted:
+		s.Timers = append(s.Timers, record.TimerRow{No: e.No, Due: b.Due})
+	case *record.TimerFired:
+		s.Timers = remove(s.Timers, b.Timer, timerNo)
+	case *record.TimerCancelled:
+		s.Timers = remove(s.Timers, b.Timer, timerNo)
+	case *record.RunCompleted:
+		s.closeRun(record.StatusCompleted, e, chunk, e.At.Add(b.Retain))
+	case *record.RunFailed:
+		s.closeRun(record.StatusFailed, e, chunk, e.At.Add(b.Retain))
+	default:
+		panic(fmt.Sprintf("machine: no fold for a history event of type %T", e.Body))
+	}
+	r.OpenTasks, r.OpenTimers, r.OpenSignals = uint32(len(s.Tasks)), uint32(len(s.Timers)), uint32(len(s.Signals))
+}
+
+func (s *State) command(id string, event uint64) {
+	if id != "" {
+		s.commands = append(s.commands, record.CommandRow{CommandID: id, Event: event})
+	}
+}
+
+func (s *State) closeTask(no uint64) {
+	s.Tasks = remove(s.Tasks, no, taskNo)
+	s.DeleteAttempt(no)
+}
+
+// closeRun ends the run: what was open in it is nobody's business any more.
+func (s *State) closeRun(status record.Status, e record.HistoryEvent, chunk uint32, drop record.Millis) {
+	s.Run.Status, s.Run.ClosedAt, s.Run.CloseEvent, s.Run.CloseChunk, s.Run.DropAt = status, e.At, e.No, chunk, drop
+	s.Tasks, s.Timers, s.Signals, s.Attempts, s.Inbox, s.Stuck = s.Tasks[:0], s.Timers[:0], s.Signals[:0], nil, nil, nil
+}
+
+// SetAttempt overwrites the attempts of an open task. It is ignored for a task
+// that is not open: compaction may show a row whose tombstone is still to come.
+func (s *State) SetAttempt(a record.AttemptRow) {
+	if s.Task(a.Task) == nil {
+		return
+	}
+	i, found := slices.BinarySearchFunc(s.Attempts, a.Task, func(x record.AttemptRow, no uint64) int { return cmp.Compare(x.Task, no) })
+	if found {
+		s.Attempts[i] = a
+		return
+	}
+	s.Attempts = slices.Insert(s.Attempts, i, a)
+}
+
+// DeleteAttempt forgets the attempts of a task.
+func (s *State) DeleteAttempt(task uint64) {
+	s.Attempts = remove(s.Attempts, task, attemptNo)
+}
+
+// SetStuck says why the run does not go on; nil says that it does.
+func (s *State) SetStuck(row *record.StuckRow) {
+	if s.Run.Status == record.StatusRunning {
+		s.Stuck = row
+	}
+}
+
+// AddInbox lets an input wait outside the history (T4). A row that is there
+// already is overwritten.
+func (s *State) AddInbox(row record.InboxRow) {
+	if s.Run.Status != record.StatusRunning {
+		return
+	}
+	i, found := slices.BinarySearchFunc(s.Inbox, row.No, func(x record.InboxRow, no uint64) int { return cmp.Compare(x.No, no) })
+	if found {
+		s.Inbox[i] = row
+		return
+	}
+	s.Inbox = slices.Insert(s.Inbox, i, row)
+}
+
+// DeleteInbox takes an input out.
+func (s *State) DeleteInbox(no uint64) {
+	s.Inbox = remove(s.Inbox, no, inboxNo)
+}
+
+// SetSummary lets the run's summary stand for it. The chunks are dropped after it.
+func (s *State) SetSummary(sum *record.SummaryRow) {
+	s.Summary = sum
+	if s.Run.Events == 0 { // compaction has taken the chunks
+		s.Run, s.Gone = sum.RunRow, true
+	}
+}
+
+// Drop forgets everything that is derived from the run's chunks: chunk 1, the
+// last one to go, has got its tombstone (F2). commands are the command IDs whose
+// rows are there. A summary stays.
+func (s *State) Drop(commands []record.CommandRow) {
+	s.dropped = append(s.dropped, commands...)
+	s.Gone = true
+	s.Tasks, s.Timers, s.Signals, s.Attempts, s.Inbox, s.Stuck = nil, nil, nil, nil, nil, nil
+	if s.Summary != nil {
+		s.Run = s.Summary.RunRow
+	}
+}
+
+// DropSummary forgets the summary: the workflow is unknown from then on (F4).
+func (s *State) DropSummary() { s.Summary = nil }
+
+// Task finds an open task; nil if it is not open.
+func (s *State) Task(no uint64) *record.TaskRow { return find(s.Tasks, no, taskNo) }
+
+// Timer finds an open timer; nil if it is not open.
+func (s *State) Timer(no uint64) *record.TimerRow { return find(s.Timers, no, timerNo) }
+
+// Attempt finds the failed attempts of an open task; nil if none has failed.
+func (s *State) Attempt(task uint64) *record.AttemptRow { return find(s.Attempts, task, attemptNo) }
+
+// OpenAttempt is the number of the attempt of an open task whose failure counts,
+// from 1 (W1).
+func (s *State) OpenAttempt(task uint64) uint32 {
+	if a := s.Attempt(task); a != nil {
+		return a.Open
+	}
+	return 1
+}
+
+func taskNo(t *record.TaskRow) uint64       { return t.No }
+func timerNo(t *record.TimerRow) uint64     { return t.No }
+func signalNo(t *record.SignalRow) uint64   { return t.No }
+func attemptNo(t *record.AttemptRow) uint64 { return t.Task }
+func inboxNo(t *record.InboxRow) uint64     { return t.No }
+
+func find[T any](rows []T, no uint64, key func(*T) uint64) *T {
+	lo, hi := 0, len(rows)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		switch k := key(&rows[mid]); {
+		case k == no:
+			return &rows[mid]
+		case k < no:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return nil
+}
+
+func remove[T any](rows []T, no uint64, key func(*T) uint64) []T {
+	for i := range rows {
+		if key(&rows[i]) == no {
+			return slices.Delete(rows, i, i+1)
+		}
+	}
+	return rows
+}
