@@ -1,0 +1,118 @@
+package machine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/odradek/odradek/record"
+)
+
+// Limits of one turn (T5) and of what leaves it.
+const (
+	TurnDecisionsMax = 10_000
+	TurnBytesMax     = 8 << 20
+	// PayloadBytesMax bounds a payload (F5): two of them and their envelope fit
+	// into a chunk, and a chunk into max.message.bytes of our topics.
+	PayloadBytesMax = 512 << 10
+	// ChunkBytesMax is where a chunk is split (F5).
+	ChunkBytesMax = 768 << 10
+)
+
+// Refusal says why a turn cannot become history: its run is stuck, with the
+// code and the detail, and nothing of the turn is applied (M5).
+type Refusal struct {
+	Code   string
+	Detail string
+}
+
+// Error makes a Refusal an error.
+func (r *Refusal) Error() string { return r.Code + ": " + r.Detail }
+
+// DecideConfig is what Decide must know of the world.
+type DecideConfig struct {
+	// Deliverable refuses a task for a service whose records cannot be written (P5).
+	Deliverable func(service string) *Refusal
+	// RetainCompleted and RetainFailed are how long chunks are kept after the close (F4).
+	RetainCompleted, RetainFailed time.Duration
+}
+
+// Decide makes history events of a turn's decisions. next is the number of the
+// first. Decision i becomes event next+i and nothing else does (M2).
+func Decide(cfg DecideConfig, next uint64, now record.Millis, decisions []record.HistoryBody) ([]record.HistoryEvent, *Refusal) {
+	if len(decisions) > TurnDecisionsMax {
+		return nil, &Refusal{"turn_limit", fmt.Sprintf("the turn asks for %d decisions, at most %d are allowed: await some of them before you ask for more", len(decisions), TurnDecisionsMax)}
+	}
+	bytes := 0
+	events := make([]record.HistoryEvent, 0, len(decisions))
+	for i, d := range decisions {
+		n := payloadLen(d)
+		if n > PayloadBytesMax {
+			return nil, &Refusal{"payload_too_large", fmt.Sprintf("decision %d (%s) has a payload of %d bytes, at most %d are allowed: pass a reference instead", i+1, d.HistoryKind(), n, PayloadBytesMax)}
+		}
+		if bytes += n; bytes > TurnBytesMax {
+			return nil, &Refusal{"turn_limit", fmt.Sprintf("the turn's payloads exceed %d bytes: await some of its tasks before you start more", TurnBytesMax)}
+		}
+		switch b := d.(type) {
+		case *record.TaskScheduled:
+			if r := cfg.Deliverable(b.Service); r != nil {
+				return nil, r
+			}
+		case *record.RunCompleted:
+			b.Retain = cfg.RetainCompleted
+		case *record.RunFailed:
+			b.Retain = cfg.RetainFailed
+		}
+		events = append(events, record.HistoryEvent{No: next + uint64(i), At: now, Body: d})
+	}
+	return events, nil
+}
+
+func payloadLen(b record.HistoryBody) int {
+	switch b := b.(type) {
+	case *record.RunStarted:
+		return len(b.Input)
+	case *record.SignalReceived:
+		return len(b.Payload)
+	case *record.TaskScheduled:
+		return len(b.Input)
+	case *record.HistoryTaskCompleted:
+		return len(b.Result)
+	case *record.RunCompleted:
+		return len(b.Result)
+	case *record.RunFailed:
+		return len(b.Failure.Problem) + len(b.Failure.Message)
+	}
+	return 0
+}
+
+// EventBytes estimates a history event's bytes in a chunk, from above: payloads
+// and texts plus an allowance for numbers.
+func EventBytes(e record.HistoryEvent) int {
+	n := 64 + payloadLen(e.Body)
+	switch b := e.Body.(type) {
+	case *record.RunStarted:
+		n += len(b.Type) + len(b.CommandID)
+	case *record.SignalReceived:
+		n += len(b.Name) + len(b.CommandID)
+	case *record.TaskScheduled:
+		n += len(b.Service) + len(b.Operation)
+	case *record.HistoryTaskCompleted:
+		n += attemptsLen(b.Attempts)
+	case *record.HistoryTaskFailed:
+		n += attemptsLen(b.Attempts) + failureLen(&b.Failure)
+	case *record.RunFailed:
+		n += failureLen(&b.Failure)
+	}
+	return n
+}
+
+func attemptsLen(as []record.Attempt) (n int) {
+	for i := range as {
+		n += 32 + failureLen(&as[i].Failure)
+	}
+	return n
+}
+
+func failureLen(f *record.Failure) int {
+	return 32 + len(f.Kind) + len(f.Code) + len(f.Message) + len(f.Problem)
+}

@@ -1,0 +1,91 @@
+package machine
+
+import (
+	"fmt"
+
+	"github.com/odradek/odradek/record"
+)
+
+// Received is what an input means for its run. Nothing is changed yet (M5): an
+// Event is applied after the code has run its turn, an Attempt at once.
+type Received struct {
+	Event   record.HistoryBody // starts a turn; nil: the run's code has nothing to see
+	Attempt *record.AttemptRow // the open attempt failed, another follows
+	Outcome record.Outcome     // of a command
+	Detail  string             // for people, with a rejection
+	Ignored string             // why an event or a timer changes nothing: a label of metrics
+}
+
+func rejected(o record.Outcome, format string, args ...any) Received {
+	return Received{Outcome: o, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Type checks payloads for a workflow type, before they become history.
+type Type interface {
+	CheckInput(input []byte) error
+	CheckSignal(name string, payload []byte) error
+}
+
+// Existing is what must be known of a run to judge a start with its workflow ID.
+type Existing struct {
+	Known bool   // the start's command ID is one of the run's
+	Type  string // workflow type of the run
+	Input uint64 // canonical hash of its input (I2)
+}
+
+// ReceiveStart judges a start. s is the workflow's current run, nil if there is
+// none; typ is nil for a workflow type that the binary does not have: its run
+// waits without code unless refuse is set (S3). input is the canonical hash of
+// the start's input.
+func ReceiveStart(s *State, c *record.Start, input uint64, e Existing, typ Type, version uint32, refuse bool) Received {
+	switch {
+	case s != nil && (e.Known || e.Type == c.Type && e.Input == input):
+		return Received{Outcome: record.OutcomeRepeated}
+	case s != nil && e.Type != c.Type:
+		return rejected(record.OutcomeConflict, "workflow ID %q is in use by a run of type %q, which was to be %q: choose another ID", s.Run.WorkflowID, e.Type, c.Type)
+	case s != nil:
+		return rejected(record.OutcomeConflict, "workflow ID %q is in use by run %s, which was started with another input: choose another ID, or send the same input to get that run", s.Run.WorkflowID, s.Run.Run)
+	case typ == nil && refuse:
+		return rejected(record.OutcomeUnknownType, "workflow type %q is not compiled into this engine", c.Type)
+	}
+	if typ != nil {
+		if err := typ.CheckInput(c.Input); err != nil {
+			return rejected(record.OutcomeInvalid, "input of workflow type %q: %v", c.Type, err)
+		}
+	}
+	return Received{
+		Event:   &record.RunStarted{Type: c.Type, Version: version, Input: c.Input, CommandID: c.CommandID},
+		Outcome: record.OutcomeStarted,
+	}
+}
+
+// ReceiveSignal judges a signal. known says that its command ID is one of the
+// run's; typ is nil while the binary lacks the run's code: the signal then waits
+// unchecked.
+func ReceiveSignal(s *State, workflowID string, c *record.Signal, known bool, typ Type) Received {
+	switch {
+	case s == nil:
+		return rejected(record.OutcomeNotFound, "no workflow has the ID %q: start it first, or check the ID", workflowID)
+	case known:
+		return Received{Outcome: record.OutcomeRepeated}
+	case s.Run.Status.Closed():
+		return rejected(record.OutcomeClosed, "run %s of workflow %q is %s: it takes no more signals", s.Run.Run, workflowID, s.Run.Status)
+	}
+	if typ != nil {
+		if err := typ.CheckSignal(c.Name, c.Payload); err != nil {
+			return rejected(record.OutcomeInvalid, "signal %q of workflow type %q: %v", c.Name, s.Run.Type, err)
+		}
+	}
+	return Received{
+		Event:   &record.SignalReceived{Name: c.Name, Payload: c.Payload, CommandID: c.CommandID},
+		Outcome: record.OutcomeApplied,
+	}
+}
+
+// ReceiveTimer judges a due timer.
+func ReceiveTimer(s *State, no uint64) Received {
+	if s.Timer(no) == nil {
+		return Received{Ignored: "timer_closed"}
+	}
+	return Received{Event: &record.TimerFired{Timer: no}}
+}
