@@ -1,0 +1,139 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/internal/fault"
+	"github.com/odradek/odradek/record"
+)
+
+// work does one job on a goroutine of the pool: one attempt, and its report.
+func (s *service) work(j *job) {
+	if !s.begin(j) {
+		return
+	}
+	if fault.Off(fault.WorkerAck) {
+		s.finished(j)
+	}
+	headers := recordHeaders(j.rec)
+	task, err := codec.DecodeTask(j.rec.Key, j.rec.Value, headers)
+	if err != nil {
+		s.undecodable(j, headers, err)
+		return
+	}
+	call := &Call{
+		Service: s.name, Operation: task.Operation, WorkflowID: task.WorkflowID, WorkflowType: task.Type,
+		Task: task.ID, Key: task.Key, Attempt: task.Attempt, Input: task.Input, Trace: traceOf(headers),
+	}
+	if fault.Off(fault.FreshKey) {
+		call.Key = fmt.Sprintf("%s.%d.%d", call.Key, call.Attempt, time.Now().UnixNano())
+	}
+	begun := time.Now()
+	result, failure, cut := s.call(j, call)
+	ended := CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCompleted}
+	switch {
+	case cut:
+		ended.Outcome = OutcomeCutOff
+	case failure != nil:
+		ended.Kind, ended.Code, ended.Outcome = failure.Kind, failure.Code, OutcomeFailed
+		if failure.Retryable {
+			ended.Outcome = OutcomeRetry
+		}
+	}
+	ended.Duration = time.Since(begun)
+	s.worker.cfg.Listener.callEnded(ended)
+	if cut {
+		s.givenUp(j)
+		return
+	}
+	fault.At(fault.WorkerResult)
+	s.report(j, call, result, failure)
+}
+
+// call makes the attempt. cut is true if it was cut off and did not succeed: then
+// the next holder makes it again.
+func (s *service) call(j *job, call *Call) (result []byte, failure *record.Failure, cut bool) {
+	h := s.handlers[call.Operation]
+	switch {
+	case h == nil:
+		return nil, &record.Failure{
+			Kind: record.FailureBinding, Code: CodeUnboundOperation, Retryable: true,
+			Message: fmt.Sprintf("no handler for operation %q of service %q in this worker; it has %s. Add it, or start a worker that has it: all members of the group must have all operations",
+				call.Operation, s.name, strings.Join(s.operations, ", ")),
+		}, false
+	case j.died:
+		return nil, &record.Failure{
+			Kind: FailureWorker, Code: CodeWorkerDied, Retryable: true,
+			Message: fmt.Sprintf("%d starts of this record ended without a result because the worker died; it looks as if %s.%s takes its worker down. Look at the workers' last logs", j.starts, s.name, call.Operation),
+		}, false
+	}
+	timeout := h.Timeout
+	if timeout == 0 {
+		timeout = timeoutDefault
+	}
+	ctx, cancel := j.part.ctx, context.CancelFunc(func() {})
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+	}
+	defer cancel()
+	fault.At(fault.WorkerCalled)
+	result, err := s.guarded(context.WithValue(ctx, callKey{}, call), h, call)
+	switch {
+	case err == nil && len(result) > payloadBytesMax:
+		return nil, tooLarge(call, len(result)), false
+	case err == nil:
+		return result, nil, false
+	case cutOff(ctx):
+		return nil, nil, true
+	}
+	return nil, failureOf(ctx, err, timeout), false
+}
+
+// guarded calls the handler; a panic becomes a retryable failure that names where.
+func (s *service) guarded(ctx context.Context, h *Handler, call *Call) (result []byte, err error) {
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		// Goexit ends here too: the pool's goroutine would be gone, so it counts as a panic.
+		reason := recover()
+		at := panicSite()
+		s.log.Error("handler panicked", "operation", call.Operation, "workflow_id", call.WorkflowID, "task", call.Task.String(), "panic", fmt.Sprint(reason), "at", at)
+		err = &record.Failure{
+			Kind: record.FailureApplication, Code: CodePanic, Retryable: true,
+			Message: fmt.Sprintf("the handler of %s.%s panicked at %s: %v", call.Service, call.Operation, at, reason),
+		}
+	}()
+	result, err = h.Call(ctx, call)
+	done = true
+	return result, err
+}
+
+// panicSite is file:line of the panic: the first frame below the runtime's. Called
+// from a deferred function.
+func panicSite() string {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+		if !more {
+			return "an unknown place"
+		}
+	}
+}
+
+func tooLarge(call *Call, size int) *record.Failure {
+	return &record.Failure{
+		Kind: record.FailureEngine, Code: CodePayloadTooLarge,
+		Message: fmt.Sprintf("the result of %s.%s has %d bytes, at most %d are allowed; store it elsewhere and return its address", call.Service, call.Operation, size, payloadBytesMax),
+	}
+}

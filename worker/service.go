@@ -1,0 +1,440 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	// openMax bounds the records of a service that are delivered and not finished, so
+	// that a poll is worth its while for fast handlers; a service with more permits gets
+	// twice their number.
+	openMax = 1024
+	// openBytesMax bounds their payloads.
+	openBytesMax = 16 << 20
+	// fetchBytesMax bounds one fetch; kgo holds at most one per broker.
+	fetchBytesMax = 8 << 20
+	// fetchPartitionBytesMax must exceed max.message.bytes.
+	fetchPartitionBytesMax = 2 << 20
+)
+
+// service is the member of one service's consumer group.
+type service struct {
+	worker     *Worker
+	name       string
+	topic      string
+	group      string
+	handlers   map[string]*Handler
+	operations []string // sorted, for people
+	permits    int      // of the whole service
+	partitions int32    // M of the task topic
+	log        *slog.Logger
+
+	client *kgo.Client
+	pool   *pool
+	gate   gate
+	dirty  chan struct{} // something finished
+	urgent chan struct{} // records wait for a commit
+	loops  sync.WaitGroup
+
+	commits    context.Context // of the commit loop: ended when nothing is open
+	endCommits context.CancelFunc
+
+	// commitMu is held from making a commit's content to its answer, so that commits
+	// follow one another. It comes before mu.
+	commitMu sync.Mutex
+	// drainMu lets one drain at a time run: a second one finds the partitions gone. It
+	// comes before commitMu.
+	drainMu sync.Mutex
+
+	mu     sync.Mutex
+	parts  map[int32]*partition
+	joined bool
+	room   chan struct{}
+}
+
+func newService(w *Worker, name string, handlers map[string]*Handler) *service {
+	s := &service{
+		worker: w, name: name, topic: w.names.Tasks(name), group: w.names.ServiceGroup(name),
+		handlers: handlers, operations: slices.Sorted(maps.Keys(handlers)),
+		permits: w.cfg.concurrency(name),
+		log:     w.cfg.Logger.With("service", name),
+		parts:   map[int32]*partition{},
+		dirty:   make(chan struct{}, 1), urgent: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
+	s.commits, s.endCommits = context.WithCancel(context.Background())
+	s.pool = newPool(s.work)
+	return s
+}
+
+// ErrTopicMissing is returned by Start if a topic that the worker needs is not there.
+var ErrTopicMissing = errors.New("topic is missing")
+
+// start checks the task topic, joins the group and starts the loops.
+func (s *service) start(ctx context.Context) error {
+	client, err := s.worker.cfg.Client(
+		kgo.ConsumerGroup(s.group),
+		kgo.ConsumeTopics(s.topic),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMinBytes(1),
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxBytes(fetchBytesMax),
+		kgo.FetchMaxPartitionBytes(fetchPartitionBytesMax),
+		kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(s.worker.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(s.worker.cfg.HeartbeatInterval),
+		kgo.RebalanceTimeout(s.worker.cfg.RebalanceTimeout),
+		kgo.OnPartitionsAssigned(s.onAssigned),
+		kgo.OnOffsetsFetched(s.onOffsetsFetched),
+		kgo.OnPartitionsRevoked(s.onRevoked),
+		kgo.OnPartitionsLost(s.onLost),
+	)
+	if err != nil {
+		return fmt.Errorf("make the consumer of service %s: %w", s.name, err)
+	}
+	s.client = client
+	topics, err := kadm.NewClient(client).ListTopics(ctx, s.topic)
+	if err == nil {
+		err = topics.Error()
+	}
+	t := topics[s.topic]
+	switch {
+	case err != nil && !errors.Is(err, errUnknownTopic):
+		return fmt.Errorf("describe topic %s: %w", s.topic, err)
+	case err != nil || len(t.Partitions) == 0:
+		return fmt.Errorf("%w: %s of service %s; run `engine topics create` with a workflow that uses the service, or remove the service here", ErrTopicMissing, s.topic, s.name)
+	}
+	s.partitions = int32(len(t.Partitions))
+	if s.permits < int(s.partitions) {
+		return fmt.Errorf("%w: concurrency of service %s is %d, but %s has %d partitions, which each need a permit (W2); raise it to at least %d, or create the topic with fewer partitions",
+			ErrConfig, s.name, s.permits, s.topic, s.partitions, s.partitions)
+	}
+	s.loops.Go(func() { s.pollLoop(s.worker.ctx) })
+	s.loops.Go(func() { s.commitLoop(s.commits) })
+	return nil
+}
+
+// pollLoop registers records until ctx ends.
+func (s *service) pollLoop(ctx context.Context) {
+	for s.waitForRoom(ctx) {
+		polling := s.gate.enter(ctx)
+		fetches := s.client.PollRecords(polling, openMax)
+		ready := s.register(fetches)
+		s.gate.leave()
+		s.pool.put(ready)
+		fetches.EachError(func(topic string, partition int32, err error) {
+			if !errors.Is(err, context.Canceled) && !errors.Is(err, kgo.ErrClientClosed) {
+				s.log.Error("fetch", "topic", topic, "partition", partition, "err", err)
+			}
+		})
+	}
+}
+
+// waitForRoom waits until more records may be held; false when ctx ended.
+func (s *service) waitForRoom(ctx context.Context) bool {
+	for {
+		s.mu.Lock()
+		open, bytes := 0, int64(0)
+		for _, p := range s.parts {
+			open += p.offsets.open
+			bytes += p.offsets.bytes
+		}
+		full := open >= max(openMax, 2*s.permits) || bytes >= openBytesMax
+		s.mu.Unlock()
+		if !full {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-s.room:
+		}
+	}
+}
+
+// register gives the polled records to their partitions and returns the jobs that
+// may start at once.
+func (s *service) register(fetches kgo.Fetches) (ready []*job) {
+	urgent := false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		p := s.parts[f.Partition]
+		if p == nil || p.closing || f.Topic != s.topic {
+			return // revoked: the next holder gets them
+		}
+		for _, rec := range f.Records {
+			j, what, rewound := p.take(rec)
+			if rewound {
+				s.log.Error("Kafka lost the end of the log; reading on from there", "partition", p.id, "offset", rec.Offset, "leader_epoch", rec.LeaderEpoch)
+			}
+			switch what {
+			case deliveryRepeated:
+				s.skipped(rec, SkipRepeated)
+				continue
+			case deliveryFinished:
+				s.skipped(rec, SkipFinished)
+				s.kick(s.dirty)
+				continue
+			}
+			if j != nil {
+				ready = append(ready, j)
+			}
+		}
+		s.pauseOrResume(p)
+		urgent = urgent || p.waiting()
+	})
+	if urgent {
+		s.kick(s.urgent)
+	}
+	return ready
+}
+
+func (s *service) skipped(rec *kgo.Record, reason string) {
+	s.worker.cfg.Listener.recordSkipped(RecordSkipped{Service: s.name, Partition: rec.Partition, Offset: rec.Offset, Reason: reason})
+}
+
+// begin reports whether the job may be called; the partition may have gone since it
+// was queued.
+func (s *service) begin(j *job) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j.part.closing || j.era != j.part.rewinds {
+		return false
+	}
+	j.part.pending++
+	return true
+}
+
+// finished notes that the job's result is acknowledged.
+func (s *service) finished(j *job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.part.offsets.finish(j.no)
+	s.ended(j)
+	if j.part.waiting() {
+		s.kick(s.urgent)
+	} else {
+		s.kick(s.dirty)
+	}
+}
+
+// givenUp notes that the job ended without a result: it is the next holder's.
+func (s *service) givenUp(j *job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended(j)
+}
+
+// ended is what finished and givenUp share; once per job.
+func (s *service) ended(j *job) {
+	if j.ended {
+		return
+	}
+	j.ended = true
+	j.part.ended(j)
+	j.part.pending--
+	j.part.settle()
+	s.kick(s.room)
+}
+
+// onAssigned is called after each rebalance, also if it gave nothing.
+func (s *service) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.joined = true
+}
+
+// onOffsetsFetched begins the partitions that are new to this member: the commit's
+// offset and metadata say what the last holder did.
+func (s *service) onOffsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	begin := func(partition int32, offset int64, metadata *string, code int16) {
+		if code != 0 {
+			return // kgo asks again
+		}
+		prior := progress{Announced: offset}
+		if metadata != nil && offset >= 0 {
+			var err error
+			if prior, err = decodeProgress(offset, *metadata); err != nil {
+				s.log.Error("what the last holder finished out of order is done again", "partition", partition, "offset", offset, "err", err)
+			}
+		}
+		s.beginPartition(partition, offset, prior)
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			begin(p.Partition, p.Offset, p.Metadata, p.ErrorCode)
+		}
+	}
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				begin(p.Partition, p.Offset, p.Metadata, p.ErrorCode)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *service) beginPartition(id int32, offset int64, prior progress) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.parts[id]; old != nil {
+		s.drop(old, errLost)
+	}
+	s.parts[id] = newPartition(id, offset, prior)
+	s.client.ResumeFetchPartitions(map[string][]int32{s.topic: {id}})
+	s.pool.setLimit(s.held())
+	s.log.Info("partition taken", "partition", id, "offset", offset, "finished_beyond", len(prior.Finished))
+}
+
+// drop forgets a partition; s.mu is held.
+func (s *service) drop(p *partition, cause error) {
+	delete(s.parts, p.id)
+	p.close()
+	p.cancel(cause)
+	s.kick(s.room)
+}
+
+// held is the number of permits that the held partitions carry (W2).
+func (s *service) held() int {
+	n := 0
+	for id := range s.parts {
+		n += s.permits / int(s.partitions)
+		if int(id) < s.permits%int(s.partitions) {
+			n++
+		}
+	}
+	return n
+}
+
+// onRevoked gives partitions back: nothing more is started, running calls may end
+// until the rebalance timeout nears (W5), and the last commit says what is done.
+func (s *service) onRevoked(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
+	if len(lost[s.topic]) == 0 {
+		return
+	}
+	s.gate.flush()
+	s.drain(ctx, lost[s.topic], s.worker.cfg.RebalanceTimeout*9/10, errMoved)
+}
+
+// onLost drops partitions that the group gave away already: their calls are cut off
+// and nothing can be committed.
+func (s *service) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	if len(lost[s.topic]) == 0 {
+		return
+	}
+	s.gate.flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range lost[s.topic] {
+		if p := s.parts[id]; p != nil {
+			s.drop(p, errLost)
+		}
+	}
+	s.pool.setLimit(s.held())
+	s.log.Warn("partitions lost; their open calls are made again by others", "partitions", lost[s.topic])
+}
+
+// drain ends partitions: their calls have the given time, then they are cancelled
+// with the cause. It returns after the last commit.
+func (s *service) drain(ctx context.Context, ids []int32, wait time.Duration, cause error) {
+	s.drainMu.Lock()
+	defer s.drainMu.Unlock()
+	var parts []*partition
+	s.mu.Lock()
+	for _, id := range ids {
+		if p := s.parts[id]; p != nil {
+			p.close()
+			parts = append(parts, p)
+		}
+	}
+	s.mu.Unlock()
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for _, p := range parts {
+		select {
+		case <-p.idle:
+		case <-deadline.C:
+			deadline.Reset(0)
+			s.log.Warn("calls are cut off; the next holder makes them again", "partition", p.id, "calls", s.pendingOf(p), "waited", wait)
+			p.cancel(cause)
+		case <-ctx.Done():
+			p.cancel(cause)
+		}
+	}
+	// A handler that heeds its context returns now, and may have a result to report.
+	grace := time.NewTimer(wait / 20)
+	defer grace.Stop()
+	for _, p := range parts {
+		select {
+		case <-p.idle:
+		case <-grace.C:
+			grace.Reset(0)
+		case <-ctx.Done():
+		}
+	}
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	var plans []plan
+	s.mu.Lock()
+	for _, p := range parts {
+		if s.parts[p.id] != p {
+			continue // lost meanwhile
+		}
+		if pl, ok := p.last(); ok {
+			plans = append(plans, pl)
+		}
+	}
+	s.mu.Unlock()
+	if len(plans) > 0 && ctx.Err() == nil {
+		_, _ = s.commit(ctx, plans) // logged; without it the next holder does a little again
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range parts {
+		if s.parts[p.id] == p {
+			s.drop(p, cause)
+		}
+	}
+	s.pool.setLimit(s.held())
+}
+
+func (s *service) pendingOf(p *partition) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.pending
+}
+
+// stop ends the service: fetching has stopped already, calls get the time that ctx
+// leaves, at most DrainTimeout.
+func (s *service) stop(ctx context.Context) {
+	if s.client == nil {
+		return
+	}
+	wait := s.worker.cfg.DrainTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = max(0, min(wait, time.Until(deadline)-2*time.Second))
+	}
+	s.mu.Lock()
+	ids := slices.Collect(maps.Keys(s.parts))
+	s.mu.Unlock()
+	s.drain(ctx, ids, wait, errStopped)
+	s.pool.close()
+	s.endCommits()
+	s.loops.Wait()
+	_ = s.client.LeaveGroupContext(ctx) // otherwise the session timeout tells
+	s.client.Close()
+}
