@@ -1,0 +1,259 @@
+package codec
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/odradek/odradek/record"
+)
+
+// KafkaRecord is a record as a Kafka client reads it.
+type KafkaRecord struct {
+	Topic       record.Topic
+	Partition   int32
+	Offset      int64
+	LeaderEpoch int32 // -1: unknown
+	Timestamp   record.Millis
+	Key, Value  []byte
+	Headers     []record.Header
+}
+
+// Codes of an Undecodable. They are labels of metrics and part of dead letters.
+const (
+	CodeKeyMissing        = "key_missing"
+	CodeWorkflowIDInvalid = "workflow_id_invalid"
+	CodePayloadTooLarge   = "payload_too_large"
+	CodeHeadersTooLarge   = "headers_too_large"
+	CodeFormatNewer       = "format_newer"
+	CodeFormatInvalid     = "format_invalid"
+	CodeCommandMissing    = "command_missing"
+	CodeCommandUnknown    = "command_unknown"
+	CodeCommandIDInvalid  = "command_id_invalid"
+	CodeTypeMissing       = "type_missing"
+	CodeTypeInvalid       = "type_invalid"
+	CodeSignalMissing     = "signal_missing"
+	CodeSignalInvalid     = "signal_invalid"
+	CodeEventMissing      = "event_missing"
+	CodeEventUnknown      = "event_unknown"
+	CodeTaskMissing       = "task_missing"
+	CodeTaskInvalid       = "task_invalid"
+	CodeAttemptInvalid    = "attempt_invalid"
+	CodeFailureInvalid    = "failure_invalid"
+	CodeForwardMissing    = "forward_missing"
+	CodeForwardInvalid    = "forward_invalid"
+	CodeTopicUnexpected   = "topic_unexpected"
+)
+
+// Decode reads a record of commands, events or internal. It never fails: what it
+// cannot read has an Undecodable body (K5). Raw and the payload alias k.
+func Decode(k KafkaRecord) record.Record {
+	r := record.Record{
+		Origin: record.Origin{Topic: k.Topic, Partition: k.Partition, Offset: k.Offset, LeaderEpoch: k.LeaderEpoch, Timestamp: k.Timestamp},
+		Raw:    record.Raw{Key: k.Key, Value: k.Value, Headers: k.Headers},
+	}
+	w := readHeaders(k.Headers)
+	topic := k.Topic
+	if topic == record.TopicInternal {
+		from, hops, bad := parseForward(w.forward)
+		if bad != nil {
+			r.Body = bad
+			return r
+		}
+		topic, r.Hops = from, hops
+	}
+	if bad := checkRecord(k, &w); bad != nil {
+		r.Body = bad
+		return r
+	}
+	r.WorkflowID = string(k.Key)
+	switch topic {
+	case record.TopicCommands:
+		r.Body = decodeCommand(&w, k.Value)
+	case record.TopicEvents:
+		r.Body = decodeEvent(&w, k.Value)
+	default:
+		r.Body = bad(CodeTopicUnexpected, "no command or event comes from topic %s", topic)
+	}
+	return r
+}
+
+func bad(code, format string, args ...any) *record.Undecodable {
+	return &record.Undecodable{Code: code, Reason: fmt.Sprintf(format, args...)}
+}
+
+// clip keeps what a reason quotes short: it may be megabytes of anything.
+func clip(v []byte) string {
+	const most = 64
+	if len(v) > most {
+		return strings.ToValidUTF8(string(v[:most]), "?") + "..."
+	}
+	return strings.ToValidUTF8(string(v), "?")
+}
+
+// checkRecord looks at what all records have in common.
+func checkRecord(k KafkaRecord, w *wire) *record.Undecodable {
+	if why := checkVersion(w.version); why != nil {
+		return why
+	}
+	if len(k.Key) == 0 {
+		return bad(CodeKeyMissing, "the record has no key: its key must be the workflow ID (kcat: -k ID)")
+	}
+	if len(k.Key) > record.WorkflowIDBytesMax { // not quoted: it may be large
+		return bad(CodeWorkflowIDInvalid, "the record's key is the workflow ID; it has %d bytes, at most %d are allowed: choose a shorter one", len(k.Key), record.WorkflowIDBytesMax)
+	}
+	if err := record.CheckWorkflowID(string(k.Key)); err != nil {
+		return bad(CodeWorkflowIDInvalid, "the record's key: %v", err)
+	}
+	if len(k.Value) > PayloadBytesMax {
+		return bad(CodePayloadTooLarge, "the record's value has %d bytes, at most %d are allowed: store the document elsewhere and send a reference", len(k.Value), PayloadBytesMax)
+	}
+	if w.bytes > HeaderBytesMax {
+		return bad(CodeHeadersTooLarge, "the record's headers have %d bytes together, at most %d are allowed: send large values in the payload", w.bytes, HeaderBytesMax)
+	}
+	return nil
+}
+
+func checkVersion(v []byte) *record.Undecodable {
+	if v == nil {
+		return nil
+	}
+	n, err := strconv.ParseUint(string(v), 10, 32)
+	switch {
+	case err != nil || n == 0:
+		return bad(CodeFormatInvalid, "header %s is %q, not a number from 1: leave it out, or send the version of docs/protocol.md that you follow", HeaderVersion, clip(v))
+	case n > FormatVersion:
+		return bad(CodeFormatNewer, "header %s is %d, this engine reads formats up to %d: upgrade the engine, then send the record again", HeaderVersion, n, FormatVersion)
+	}
+	return nil
+}
+
+func decodeCommand(w *wire, value []byte) record.Body {
+	if why := checkCommandID(w.commandID); why != nil {
+		return why
+	}
+	reply := string(w.reply) == "1"
+	switch cmd := string(w.command); {
+	case cmd == CommandStart || w.command == nil && w.typ != nil:
+		if why := checkType(w.typ); why != nil {
+			return why
+		}
+		return &record.Start{CommandID: string(w.commandID), Type: string(w.typ), Input: value, Reply: reply}
+	case cmd == CommandSignal || w.command == nil && w.signal != nil:
+		if why := checkSignal(w.signal); why != nil {
+			return why
+		}
+		return &record.Signal{CommandID: string(w.commandID), Name: string(w.signal), Payload: value, Reply: reply}
+	case w.command == nil:
+		return bad(CodeCommandMissing, "the record says neither %s (the workflow type that it starts) nor %s (the signal that it gives): set one of these headers", HeaderType, HeaderSignal)
+	}
+	return bad(CodeCommandUnknown, "header %s is %q; known are %s and %s", HeaderCommand, clip(w.command), CommandStart, CommandSignal)
+}
+
+func checkCommandID(v []byte) *record.Undecodable {
+	switch {
+	case v == nil:
+		return nil
+	case len(v) == 0:
+		return bad(CodeCommandIDInvalid, "header %s is empty: leave it out, or give 1 to %d bytes", HeaderCommandID, CommandIDBytesMax)
+	case len(v) > CommandIDBytesMax:
+		return bad(CodeCommandIDInvalid, "header %s has %d bytes, at most %d are allowed: send a hash of it", HeaderCommandID, len(v), CommandIDBytesMax)
+	case !printable(v):
+		return bad(CodeCommandIDInvalid, "header %s is %q: it must be UTF-8 without control characters", HeaderCommandID, clip(v))
+	}
+	return nil
+}
+
+func checkType(v []byte) *record.Undecodable {
+	if len(v) == 0 {
+		return bad(CodeTypeMissing, "a start names its workflow type in header %s, which is missing or empty", HeaderType)
+	}
+	if len(v) > NameBytesMax {
+		return bad(CodeTypeInvalid, "header %s has %d bytes, at most %d are allowed", HeaderType, len(v), NameBytesMax)
+	}
+	for i, c := range v {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.' && i > 0) {
+			return bad(CodeTypeInvalid, "header %s is %q, whose character %d no workflow type has: allowed are letters, digits, '_', '-' and, but not first, '.'", HeaderType, clip(v), i+1)
+		}
+	}
+	return nil
+}
+
+func checkSignal(v []byte) *record.Undecodable {
+	switch {
+	case len(v) == 0:
+		return bad(CodeSignalMissing, "a signal is named in header %s, which is missing or empty", HeaderSignal)
+	case len(v) > SignalNameBytesMax:
+		return bad(CodeSignalInvalid, "header %s has %d bytes, at most %d are allowed", HeaderSignal, len(v), SignalNameBytesMax)
+	case !printable(v):
+		return bad(CodeSignalInvalid, "header %s is %q: it must be UTF-8 without control characters", HeaderSignal, clip(v))
+	}
+	return nil
+}
+
+func printable(v []byte) bool {
+	for len(v) > 0 {
+		c, n := utf8.DecodeRune(v)
+		if c == utf8.RuneError && n == 1 || c < 0x20 || c >= 0x7f && c < 0xa0 {
+			return false
+		}
+		v = v[n:]
+	}
+	return true
+}
+
+func decodeEvent(w *wire, value []byte) record.Body {
+	failed := false
+	switch string(w.event) {
+	case EventCompleted:
+	case EventFailed:
+		failed = true
+	case "":
+		return bad(CodeEventMissing, "header %s is missing: set it to %s or %s", HeaderEvent, EventCompleted, EventFailed)
+	case EventStarted, EventHeartbeat:
+		return bad(CodeEventUnknown, "header %s is %q, which is reserved for a later release; known are %s and %s", HeaderEvent, w.event, EventCompleted, EventFailed)
+	default:
+		return bad(CodeEventUnknown, "header %s is %q; known are %s and %s", HeaderEvent, clip(w.event), EventCompleted, EventFailed)
+	}
+	if len(w.task) == 0 {
+		return bad(CodeTaskMissing, "header %s is missing: copy it from the task's record", HeaderTask)
+	}
+	if len(w.task) > taskIDLen {
+		return bad(CodeTaskInvalid, "header %s is %q, longer than any: copy it from the task's record", HeaderTask, clip(w.task))
+	}
+	task, err := record.ParseTaskID(string(w.task))
+	if err != nil {
+		return bad(CodeTaskInvalid, "header %s: %v; copy it from the task's record", HeaderTask, err)
+	}
+	attempt, err := parseAttempt(w.attempt)
+	if err != nil {
+		return bad(CodeAttemptInvalid, "header %s is %q, not a number from 1: copy it from the task's record, or leave it out", HeaderAttempt, clip(w.attempt))
+	}
+	if !failed {
+		return &record.TaskCompleted{Task: task, Attempt: attempt, Result: value}
+	}
+	e := &record.TaskFailed{Task: task, Attempt: attempt}
+	if why := decodeFailure(value, &e.Failure); why != nil {
+		return why
+	}
+	return e
+}
+
+// decodeFailure reads the JSON of a failure. Only its message is asked of someone
+// who writes it by hand.
+func decodeFailure(value []byte, f *record.Failure) *record.Undecodable {
+	const example = `{"kind":"application","code":"card_declined","message":"...","retryable":false}`
+	if err := json.Unmarshal(value, f); err != nil {
+		return bad(CodeFailureInvalid, "the value of a %s event is a failure as JSON, such as %s, but: %v", EventFailed, example, err)
+	}
+	if f.Kind == "" && f.Code == "" && f.Message == "" {
+		return bad(CodeFailureInvalid, "the failure has neither kind nor code nor message: say what happened, such as %s", example)
+	}
+	if f.Kind == "" {
+		f.Kind = record.FailureApplication
+	}
+	f.RetryAfter = max(f.RetryAfter, 0)
+	return nil
+}

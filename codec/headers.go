@@ -1,0 +1,171 @@
+package codec
+
+import (
+	"strconv"
+
+	"github.com/odradek/odradek/record"
+)
+
+// Headers of records. All values are text. A header that occurs twice counts with
+// its last value; headers that we do not know are left alone.
+const (
+	// Of commands.
+	HeaderCommand   = "od-cmd"    // start or signal; may be absent
+	HeaderType      = "od-type"   // workflow type
+	HeaderSignal    = "od-signal" // name of a signal
+	HeaderCommandID = "od-id"     // makes repeats of a command one (I2)
+	HeaderReply     = "od-reply"  // 1: a rejection is answered, not a dead letter
+
+	// Of tasks.
+	HeaderOperation      = "od-op"
+	HeaderTask           = "od-task"    // <run ID>.<number>: the idempotency key
+	HeaderAttempt        = "od-attempt" // from 1
+	HeaderIdempotencyKey = "od-key"     // only where it is not od-task
+
+	// Of events, with od-task and od-attempt of the task.
+	HeaderEvent = "od-event" // completed or failed
+
+	// Of records on internal.
+	HeaderForward = "od-fwd" // <topic>/<partition>/<offset>/<table version>/<hops>
+
+	// Of dead letters.
+	HeaderDeadLetterCode   = "od-dl-code"
+	HeaderDeadLetterReason = "od-dl-reason"
+	HeaderDeadLetterOrigin = "od-dl-origin" // <topic>/<partition>/<offset>
+	HeaderDeadLetterAt     = "od-dl-at"     // milliseconds since the epoch
+	HeaderDeadLetterCut    = "od-dl-cut"    // bytes of the original record, where some were cut
+
+	// Of all records.
+	HeaderVersion = "od-v" // format version; absent: 1
+
+	// Reserved.
+	HeaderToken       = "od-token"
+	HeaderTraceParent = "traceparent"
+	HeaderTraceState  = "tracestate"
+	HeaderBaggage     = "baggage"
+)
+
+// Values of headers.
+const (
+	CommandStart   = "start"
+	CommandSignal  = "signal"
+	EventCompleted = "completed"
+	EventFailed    = "failed"
+	EventStarted   = "started"   // reserved
+	EventHeartbeat = "heartbeat" // reserved
+)
+
+// FormatVersion is the highest od-v that this binary reads.
+const FormatVersion = 1
+
+// Limits of what comes from outside.
+const (
+	// PayloadBytesMax bounds a payload (F5).
+	PayloadBytesMax = 512 << 10
+	// CommandIDBytesMax bounds a command ID: it becomes a row's key.
+	CommandIDBytesMax = 200
+	// NameBytesMax bounds a workflow type: it becomes a label of metrics.
+	NameBytesMax = 100
+	// SignalNameBytesMax bounds the name of a signal.
+	SignalNameBytesMax = 200
+	// HeaderBytesMax bounds all headers of a record together, so that a record with
+	// the largest payload can be forwarded and kept as a dead letter.
+	HeaderBytesMax = 64 << 10
+)
+
+// wire is our headers of one record. A nil value is absent; present ones are not
+// nil, though they may be empty.
+type wire struct {
+	command, typ, signal, commandID, reply []byte
+	task, attempt, event, operation, key   []byte
+	forward, version                       []byte
+	bytes                                  int
+}
+
+var empty = []byte{} // a header that is there and has no value
+
+func readHeaders(hs []record.Header) (w wire) {
+	for i := range hs {
+		h := &hs[i]
+		w.bytes += len(h.Key) + len(h.Value)
+		v := h.Value
+		if v == nil {
+			v = empty
+		}
+		switch h.Key {
+		case HeaderCommand:
+			w.command = v
+		case HeaderType:
+			w.typ = v
+		case HeaderSignal:
+			w.signal = v
+		case HeaderCommandID:
+			w.commandID = v
+		case HeaderReply:
+			w.reply = v
+		case HeaderTask:
+			w.task = v
+		case HeaderAttempt:
+			w.attempt = v
+		case HeaderEvent:
+			w.event = v
+		case HeaderOperation:
+			w.operation = v
+		case HeaderIdempotencyKey:
+			w.key = v
+		case HeaderForward:
+			w.forward = v
+		case HeaderVersion:
+			w.version = v
+		}
+	}
+	return w
+}
+
+// headerWriter makes headers whose values share one allocation.
+type headerWriter struct {
+	hs  []record.Header
+	buf []byte
+}
+
+// newHeaders makes room for n headers with valueBytes of values together.
+func newHeaders(n, valueBytes int) headerWriter {
+	return headerWriter{hs: make([]record.Header, 0, n), buf: make([]byte, 0, valueBytes)}
+}
+
+func (w *headerWriter) since(key string, from int) {
+	w.hs = append(w.hs, record.Header{Key: key, Value: w.buf[from:len(w.buf):len(w.buf)]})
+}
+
+func (w *headerWriter) text(key, value string) {
+	from := len(w.buf)
+	w.buf = append(w.buf, value...)
+	w.since(key, from)
+}
+
+func (w *headerWriter) number(key string, value uint64) {
+	from := len(w.buf)
+	w.buf = strconv.AppendUint(w.buf, value, 10)
+	w.since(key, from)
+}
+
+func (w *headerWriter) task(key string, t record.TaskID) {
+	from := len(w.buf)
+	w.buf = appendTaskID(w.buf, t)
+	w.since(key, from)
+}
+
+// key takes the record's key out of the same allocation.
+func (w *headerWriter) key(workflowID string) []byte {
+	from := len(w.buf)
+	w.buf = append(w.buf, workflowID...)
+	return w.buf[from:len(w.buf):len(w.buf)]
+}
+
+const taskIDLen = record.RunIDLen + 1 + 20
+
+func appendTaskID(dst []byte, t record.TaskID) []byte {
+	dst = append(dst, t.Run.String()...)
+	dst = append(dst, '.')
+	return strconv.AppendUint(dst, t.No, 10)
+}

@@ -1,0 +1,325 @@
+package codec
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/odradek/odradek/record"
+)
+
+// Values of rows. What stands in the key is not repeated; every value begins with
+// its format version (K4). Each Decode is the inverse of the RowEncoder's Put;
+// payloads alias the value.
+
+func appendRun(dst []byte, r *record.RunRow) []byte {
+	dst = appendBytes(dst, r.Type)
+	dst = binary.AppendUvarint(dst, uint64(r.Version))
+	dst = append(dst, byte(r.Status))
+	dst = appendMillis(dst, r.StartedAt)
+	dst = appendMillis(dst, r.ClosedAt)
+	dst = appendMillis(dst, r.UpdatedAt)
+	dst = binary.AppendUvarint(dst, r.Events)
+	dst = binary.AppendUvarint(dst, uint64(r.Chunks))
+	dst = binary.AppendUvarint(dst, r.CloseEvent)
+	dst = binary.AppendUvarint(dst, uint64(r.CloseChunk))
+	dst = appendMillis(dst, r.DropAt)
+	dst = binary.AppendUvarint(dst, uint64(r.OpenTasks))
+	dst = binary.AppendUvarint(dst, uint64(r.OpenTimers))
+	return binary.AppendUvarint(dst, uint64(r.OpenSignals))
+}
+
+func (r *reader) run(k Key) record.RunRow {
+	return record.RunRow{
+		WorkflowID: k.WorkflowID, Run: k.Run,
+		Type: r.string(), Version: r.uint32(), Status: record.Status(r.byte()),
+		StartedAt: r.millis(), ClosedAt: r.millis(), UpdatedAt: r.millis(),
+		Events: r.uvarint(), Chunks: r.uint32(), CloseEvent: r.uvarint(), CloseChunk: r.uint32(), DropAt: r.millis(),
+		OpenTasks: r.uint32(), OpenTimers: r.uint32(), OpenSignals: r.uint32(),
+	}
+}
+
+// decoded wraps a reader's fault with the row that it was found in.
+func decoded[T any](r *reader, k Key, what string, v T) (T, error) {
+	if err := r.end(); err != nil {
+		var zero T
+		return zero, fmt.Errorf("%s row of run %s of workflow %q: %w", what, k.Run, k.WorkflowID, err)
+	}
+	return v, nil
+}
+
+// DecodeRunRow decodes a run row.
+func DecodeRunRow(k Key, value []byte) (record.RunRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "run", r.run(k))
+}
+
+// DecodeTaskRow decodes an open task.
+func DecodeTaskRow(k Key, value []byte) (record.TaskRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "task", record.TaskRow{
+		No: k.No, Chunk: r.uint32(), Service: r.string(), Operation: r.string(), Policy: r.policy(), ScheduledAt: r.millis(),
+	})
+}
+
+// DecodeTimerRow decodes an open timer.
+func DecodeTimerRow(k Key, value []byte) (record.TimerRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "timer", record.TimerRow{No: k.No, Due: r.millis()})
+}
+
+// DecodeSignalRow decodes a buffered signal.
+func DecodeSignalRow(k Key, value []byte) (record.SignalRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "signal", record.SignalRow{No: k.No, Chunk: r.uint32(), Name: r.string()})
+}
+
+// DecodeCommandRow decodes a command ID's event.
+func DecodeCommandRow(k Key, value []byte) (record.CommandRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "command", record.CommandRow{CommandID: k.CommandID, Event: r.uvarint()})
+}
+
+// DecodeAttemptRow decodes the attempts of a task.
+func DecodeAttemptRow(k Key, value []byte) (record.AttemptRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "attempt", record.AttemptRow{Task: k.No, Open: r.uint32(), NextAt: r.millis(), Last: r.attempts()})
+}
+
+func appendStuck(dst []byte, s *record.StuckRow) []byte {
+	dst = appendBytes(dst, s.Code)
+	dst = appendBytes(dst, s.Detail)
+	dst = appendMillis(dst, s.Since)
+	dst = appendBytes(dst, s.Build)
+	dst = binary.AppendUvarint(dst, uint64(s.Tries))
+	dst = appendMillis(dst, s.RetryAt)
+	dst = appendBool(dst, s.TurnOpen)
+	return binary.AppendUvarint(dst, s.EventNext)
+}
+
+// DecodeStuckRow decodes why a run does not go on.
+func DecodeStuckRow(k Key, value []byte) (record.StuckRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "stuck", record.StuckRow{
+		Code: r.string(), Detail: r.string(), Since: r.millis(), Build: r.string(),
+		Tries: r.uint32(), RetryAt: r.millis(), TurnOpen: r.bool(), EventNext: r.uvarint(),
+	})
+}
+
+// What waits in an inbox row.
+const (
+	inboxSignal    = 1
+	inboxCompleted = 2
+	inboxFailed    = 3
+	inboxTimer     = 4
+)
+
+func appendInbox(dst []byte, i *record.InboxRow) []byte {
+	switch {
+	case i.Signal != nil:
+		s := i.Signal
+		dst = append(dst, inboxSignal)
+		dst = appendBytes(dst, s.CommandID)
+		dst = appendBytes(dst, s.Name)
+		dst = appendBool(dst, s.Reply)
+		return appendBytes(dst, s.Payload)
+	case i.Completed != nil:
+		c := i.Completed
+		dst = append(dst, inboxCompleted)
+		dst = appendTask(dst, c.Task, c.Attempt)
+		return appendBytes(dst, c.Result)
+	case i.Failed != nil:
+		f := i.Failed
+		dst = append(dst, inboxFailed)
+		dst = appendTask(dst, f.Task, f.Attempt)
+		return appendFailure(dst, &f.Failure)
+	}
+	dst = append(dst, inboxTimer)
+	return binary.AppendUvarint(dst, i.Timer)
+}
+
+func appendTask(dst []byte, t record.TaskID, attempt uint32) []byte {
+	dst = append(dst, t.Run[:]...)
+	dst = binary.AppendUvarint(dst, t.No)
+	return binary.AppendUvarint(dst, uint64(attempt))
+}
+
+func (r *reader) task() record.TaskID { return record.TaskID{Run: r.runID(), No: r.uvarint()} }
+
+// DecodeInboxRow decodes a waiting input.
+func DecodeInboxRow(k Key, value []byte) (record.InboxRow, error) {
+	r := newReader(value)
+	row := record.InboxRow{No: k.No}
+	switch what := r.byte(); what {
+	case inboxSignal:
+		row.Signal = &record.Signal{CommandID: r.string(), Name: r.string(), Reply: r.bool(), Payload: r.bytes()}
+	case inboxCompleted:
+		row.Completed = &record.TaskCompleted{Task: r.task(), Attempt: r.uint32(), Result: r.bytes()}
+	case inboxFailed:
+		row.Failed = &record.TaskFailed{Task: r.task(), Attempt: r.uint32(), Failure: r.failure()}
+	case inboxTimer:
+		row.Timer = r.uvarint()
+	case 0:
+		r.fail("a waiting input without kind")
+	default:
+		if r.err == nil {
+			r.err = fmt.Errorf("waiting input of kind %d: %w", what, ErrFormatNewer)
+		}
+	}
+	return decoded(&r, k, "inbox", row)
+}
+
+func appendSummary(dst []byte, s *record.SummaryRow) []byte {
+	dst = appendRun(dst, &s.RunRow)
+	dst = binary.BigEndian.AppendUint64(dst, s.Input)
+	dst = appendMillis(dst, s.ExpireAt)
+	dst = appendBytes(dst, s.Result)
+	dst = appendBool(dst, s.Failure != nil)
+	if s.Failure != nil {
+		dst = appendFailure(dst, s.Failure)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.CommandIDs)))
+	for _, id := range s.CommandIDs {
+		dst = appendBytes(dst, id)
+	}
+	return dst
+}
+
+func summaryLen(s *record.SummaryRow) int {
+	n := 200 + len(s.Type) + len(s.Result)
+	if s.Failure != nil {
+		n += failureLen(s.Failure)
+	}
+	for _, id := range s.CommandIDs {
+		n += 3 + len(id)
+	}
+	return n
+}
+
+// DecodeSummaryRow decodes the summary of a closed run.
+func DecodeSummaryRow(k Key, value []byte) (record.SummaryRow, error) {
+	r := newReader(value)
+	s := record.SummaryRow{RunRow: r.run(k), Input: r.uint64(), ExpireAt: r.millis(), Result: r.bytes()}
+	if r.bool() {
+		f := r.failure()
+		s.Failure = &f
+	}
+	for n := r.count(1); n > 0 && r.err == nil; n-- {
+		s.CommandIDs = append(s.CommandIDs, r.string())
+	}
+	return decoded(&r, k, "summary", s)
+}
+
+func appendOwnership(dst []byte, o *record.OwnershipRow) []byte {
+	dst = binary.AppendUvarint(dst, o.Version)
+	dst = binary.AppendUvarint(dst, uint64(len(o.Owned)))
+	for _, s := range o.Owned {
+		dst = binary.AppendUvarint(dst, uint64(s.First))
+		dst = binary.AppendUvarint(dst, uint64(s.Last))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Moved)))
+	for _, m := range o.Moved {
+		dst = binary.AppendUvarint(dst, uint64(m.Slot))
+		dst = binary.AppendVarint(dst, int64(m.To))
+		dst = binary.AppendUvarint(dst, m.Version)
+	}
+	return dst
+}
+
+func (r *reader) slot() uint16 {
+	v := r.uvarint()
+	if v > math.MaxUint16 {
+		r.fail("a slot exceeds 16 bits")
+		return 0
+	}
+	return uint16(v)
+}
+
+// DecodeOwnershipRow decodes the slots of a partition.
+func DecodeOwnershipRow(value []byte) (record.OwnershipRow, error) {
+	r := newReader(value)
+	o := record.OwnershipRow{Version: r.uvarint()}
+	for n := r.count(2); n > 0 && r.err == nil; n-- {
+		o.Owned = append(o.Owned, record.SlotRange{First: r.slot(), Last: r.slot()})
+	}
+	for n := r.count(3); n > 0 && r.err == nil; n-- {
+		o.Moved = append(o.Moved, record.SlotMove{Slot: r.slot(), To: r.int32(), Version: r.uvarint()})
+	}
+	if err := r.end(); err != nil {
+		return record.OwnershipRow{}, fmt.Errorf("ownership row: %w", err)
+	}
+	return o, nil
+}
+
+func appendPositions(dst []byte, p record.Positions) []byte {
+	dst = appendPosition(dst, p.Commands)
+	dst = appendPosition(dst, p.Events)
+	dst = appendPosition(dst, p.Internal)
+	return appendMillis(dst, p.Now)
+}
+
+func (r *reader) positions() record.Positions {
+	return record.Positions{Commands: r.position(), Events: r.position(), Internal: r.position(), Now: r.millis()}
+}
+
+// DecodePositions decodes the positions row of a lane.
+func DecodePositions(value []byte) (record.Positions, error) {
+	r := newReader(value)
+	p := r.positions()
+	if err := r.end(); err != nil {
+		return record.Positions{}, fmt.Errorf("positions row: %w", err)
+	}
+	return p, nil
+}
+
+// AppendCheckpoint appends the value of a store's checkpoint row.
+func AppendCheckpoint(dst []byte, c record.Checkpoint) []byte {
+	dst = appendPositions(append(dst, rowFormat), c.Inputs)
+	dst = appendPosition(dst, c.Changelog)
+	return appendMillis(dst, c.At)
+}
+
+// DecodeCheckpoint is the inverse of AppendCheckpoint.
+func DecodeCheckpoint(value []byte) (record.Checkpoint, error) {
+	r := newReader(value)
+	c := record.Checkpoint{Inputs: r.positions(), Changelog: r.position(), At: r.millis()}
+	if err := r.end(); err != nil {
+		return record.Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	return c, nil
+}
+
+func appendDeadLetter(dst []byte, d *record.DeadLetterRow) []byte {
+	dst = binary.AppendVarint(dst, int64(d.Origin.LeaderEpoch))
+	dst = appendMillis(dst, d.Origin.Timestamp)
+	dst = appendBytes(dst, d.Code)
+	dst = appendBytes(dst, d.Reason)
+	dst = appendMillis(dst, d.At)
+	dst = appendBytes(dst, d.Raw.Key)
+	dst = appendHeaders(dst, d.Raw.Headers)
+	return appendBytes(dst, d.Raw.Value)
+}
+
+// DecodeDeadLetterRow decodes a dead letter.
+func DecodeDeadLetterRow(k Key, value []byte) (record.DeadLetterRow, error) {
+	r := newReader(value)
+	d := record.DeadLetterRow{Origin: k.Origin}
+	d.Origin.LeaderEpoch, d.Origin.Timestamp = r.int32(), r.millis()
+	d.Code, d.Reason, d.At = r.string(), r.string(), r.millis()
+	d.Raw.Key, d.Raw.Headers = r.bytes(), r.headers()
+	d.Raw.Value = r.bytes()
+	if err := r.end(); err != nil {
+		return record.DeadLetterRow{}, fmt.Errorf("dead letter of %s/%d/%d: %w", k.Origin.Topic, k.Origin.Partition, k.Origin.Offset, err)
+	}
+	return d, nil
+}
+
+// DecodeListing decodes the value of a listing entry: the workflow ID.
+func DecodeListing(value []byte) (workflowID string, err error) {
+	r := newReader(value)
+	id := r.string()
+	if err := r.end(); err != nil {
+		return "", fmt.Errorf("listing entry: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,81 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/odradek/odradek/internal/fault"
+	"github.com/odradek/odradek/record"
+)
+
+// Task is a task as a service worker reads it.
+type Task struct {
+	WorkflowID string
+	Type       string // workflow type; may be empty
+	Operation  string
+	Key        string // idempotency key, the same on every attempt
+	ID         record.TaskID
+	Attempt    uint32 // from 1
+	Input      []byte // aliases the record's value
+}
+
+// EncodeTask makes the record of an attempt of a task. The caller sets the
+// partition.
+func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input []byte) record.Output {
+	id := record.TaskID{Run: row.Run, No: t.No}
+	w := newHeaders(5, len(row.WorkflowID)+len(t.Operation)+len(row.Type)+2*taskIDLen+30)
+	key := w.key(row.WorkflowID)
+	w.text(HeaderOperation, t.Operation)
+	w.task(HeaderTask, id)
+	w.number(HeaderAttempt, uint64(attempt))
+	w.text(HeaderType, row.Type)
+	if fault.Off(fault.FreshKey) {
+		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s.%d", id, attempt))
+	}
+	if len(input) == 0 { // the same bytes from a live run and from a chunk
+		input = nil
+	}
+	return record.Output{
+		Topic: record.TopicTasks, Service: t.Service, Key: key, Value: input, Headers: w.hs,
+		Run: row.Run, WorkflowID: row.WorkflowID,
+	}
+}
+
+// ErrTask is wrapped by DecodeTask.
+var ErrTask = errors.New("record is not a task")
+
+// DecodeTask reads the record of a task. The error says what is wrong with it.
+func DecodeTask(key, value []byte, headers []record.Header) (Task, error) {
+	w := readHeaders(headers)
+	t := Task{WorkflowID: string(key), Type: string(w.typ), Operation: string(w.operation), Key: string(w.key), Input: value}
+	if why := checkVersion(w.version); why != nil {
+		return Task{}, fmt.Errorf("%w: %s", ErrTask, why.Reason)
+	}
+	if err := record.CheckWorkflowID(t.WorkflowID); err != nil {
+		return Task{}, fmt.Errorf("%w: its key: %w", ErrTask, err)
+	}
+	if t.Operation == "" {
+		return Task{}, fmt.Errorf("%w: header %s is missing: it names the operation", ErrTask, HeaderOperation)
+	}
+	var err error
+	if t.ID, err = record.ParseTaskID(string(w.task)); err != nil {
+		return Task{}, fmt.Errorf("%w: header %s: %w", ErrTask, HeaderTask, err)
+	}
+	if t.Attempt, err = parseAttempt(w.attempt); err != nil || t.Attempt == 0 {
+		return Task{}, fmt.Errorf("%w: header %s is %q, not a number from 1", ErrTask, HeaderAttempt, clip(w.attempt))
+	}
+	if t.Key == "" {
+		t.Key = t.ID.String()
+	}
+	return t, nil
+}
+
+// parseAttempt: absent is 0.
+func parseAttempt(v []byte) (uint32, error) {
+	if v == nil {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(string(v), 10, 32)
+	return uint32(n), err
+}
