@@ -1,0 +1,431 @@
+package partition
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/statestore"
+	"github.com/odradek/odradek/topology"
+	"github.com/odradek/odradek/workflow"
+)
+
+// TestScenarios plays testdata/*.txt with the cache at 20000, 1 and 0 runs: the
+// answers are the same (S-4). After each scenario the store that a takeover would
+// make of the changelog equals the live one.
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		for _, runs := range []int{20_000, 1, -1} {
+			t.Run(fmt.Sprintf("%s/cache=%d", filepath.Base(file), max(runs, 0)), func(t *testing.T) {
+				t.Parallel()
+				h := newHarness(t, runs)
+				datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string { return h.play(t, d) })
+				h.sameAfterTakeover(t)
+			})
+		}
+	}
+}
+
+// harness drives a Partition over a real store, as a lane does, without Kafka.
+type harness struct {
+	p         *Partition
+	store     *statestore.Store
+	cfg       Config
+	now       record.Millis
+	offset    int64
+	changelog []record.Row
+	runs      map[record.RunID]string // names for what would differ with the time
+}
+
+func newHarness(t *testing.T, cacheRuns int) *harness {
+	t.Helper()
+	h := &harness{
+		now: record.MillisOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)),
+		cfg: Config{
+			Partition: 0, Namespace: "ns", Table: topology.TableZero(1),
+			Services: map[string]int32{"pay": 1}, Definitions: definitions(), CacheRuns: cacheRuns, Build: "b1",
+		},
+		runs: map[record.RunID]string{},
+	}
+	h.store = openStore(t, "live")
+	h.open(t)
+	return h
+}
+
+func openStore(t *testing.T, dir string) *statestore.Store {
+	t.Helper()
+	s, err := statestore.Open(statestore.Config{Dir: dir, FS: vfs.NewMem(), Cluster: "c", Partition: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func (h *harness) open(t *testing.T) {
+	t.Helper()
+	p, err := New(h.cfg, h.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.p = p
+	t.Cleanup(p.Close)
+	h.batch(t, func() { p.Claim() })
+}
+
+// batch is one transaction: it commits at once.
+func (h *harness) batch(t *testing.T, steps func()) *Batch {
+	t.Helper()
+	h.p.Begin(h.now)
+	steps()
+	b := h.p.Finish()
+	if b == nil {
+		return nil
+	}
+	h.settle(t, b)
+	return b
+}
+
+func (h *harness) settle(t *testing.T, b *Batch) {
+	t.Helper()
+	for _, r := range b.Rows {
+		if r.Travels {
+			h.changelog = append(h.changelog, r)
+		}
+	}
+	if err := h.store.Apply(b.Rows, record.Checkpoint{}); err != nil {
+		t.Fatal(err)
+	}
+	h.p.Settled(b)
+}
+
+// sameAfterTakeover folds the changelog into an empty store and compares.
+func (h *harness) sameAfterTakeover(t *testing.T) {
+	t.Helper()
+	again := openStore(t, "again")
+	f := again.Folder()
+	for _, r := range h.changelog {
+		if err := f.Fold(r.Key, r.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Commit(record.Checkpoint{}); err != nil {
+		t.Fatal(err)
+	}
+	var live, folded bytes.Buffer
+	if err := h.store.Dump(&live); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Dump(&folded); err != nil {
+		t.Fatal(err)
+	}
+	if live.Len() == 0 || !bytes.Equal(live.Bytes(), folded.Bytes()) {
+		t.Errorf("the store folded from the changelog differs from the live one:\nlive:\n%s\nfolded:\n%s", &live, &folded)
+	}
+}
+
+// play is one command of a scenario. Its answer is what the batch wrote for
+// others to see.
+func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(d.Input), "\n")
+	switch d.Cmd {
+	case "batch": // all in one transaction
+		return h.show(h.batch(t, func() {
+			for _, l := range lines {
+				h.step(t, l)
+			}
+		}))
+	case "each": // a transaction per line
+		var out strings.Builder
+		for _, l := range lines {
+			out.WriteString(h.show(h.batch(t, func() { h.step(t, l) })))
+		}
+		return out.String()
+	case "wait": // time passes; what comes due is stepped
+		for _, a := range d.CmdArgs {
+			dur, err := time.ParseDuration(a.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.now = h.now.Add(dur)
+		}
+		return h.show(h.batch(t, func() { h.due(t) }))
+	case "discard": // everything in memory is lost
+		if err := h.p.Discard(); err != nil {
+			t.Fatal(err)
+		}
+		return "ok"
+	case "deploy": // another binary takes over
+		h.p.Close()
+		h.cfg.Build = d.CmdArgs[0].Key
+		h.cfg.Definitions = definitions()
+		for _, a := range d.CmdArgs[1:] {
+			h.cfg.Definitions = append(h.cfg.Definitions, extra(a.Key))
+		}
+		h.open(t)
+		return h.show(h.batch(t, func() { h.due(t) }))
+	case "undeliverable":
+		h.p.Undeliverable(record.TopicTasks, d.CmdArgs[0].Key, "topic_missing", "topic is missing")
+		return "ok"
+	case "condemn":
+		s, err := h.store.Load(d.CmdArgs[0].Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.p.Condemn(s.Run.Run, "hang", "no progress")
+		return "ok"
+	case "run":
+		return h.describe(t, d.CmdArgs[0].Key)
+	}
+	t.Fatalf("unknown command %q", d.Cmd)
+	return ""
+}
+
+func (h *harness) due(t *testing.T) {
+	t.Helper()
+	if _, err := h.p.StepDue(1000); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// step makes a record of one line:
+//
+//	start ID TYPE INPUT [id=COMMAND] [reply]
+//	signal ID NAME PAYLOAD [id=COMMAND] [reply]
+//	completed ID TASK ATTEMPT RESULT
+//	failed ID TASK ATTEMPT retryable|final
+//	garbage ID
+func (h *harness) step(t *testing.T, line string) {
+	t.Helper()
+	f := strings.Fields(line)
+	h.offset++
+	r := &record.Record{Origin: record.Origin{Topic: record.TopicCommands, Offset: h.offset, Timestamp: 1}, WorkflowID: f[1], Raw: record.Raw{Key: []byte(f[1])}}
+	commandID, reply := "", slices.Contains(f, "reply")
+	for _, x := range f {
+		if id, ok := strings.CutPrefix(x, "id="); ok {
+			commandID = id
+		}
+	}
+	task := func() record.TaskID {
+		s, err := h.store.Load(f[1])
+		if err != nil || s == nil {
+			t.Fatalf("%s: no run (%v)", line, err)
+		}
+		no, err := strconv.ParseUint(f[2], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return record.TaskID{Run: s.Run.Run, No: no}
+	}
+	attempt := func() uint32 { n, _ := strconv.Atoi(f[3]); return uint32(n) }
+	switch f[0] {
+	case "start":
+		r.Body = &record.Start{CommandID: commandID, Type: f[2], Input: []byte(f[3]), Reply: reply}
+	case "signal":
+		r.Body = &record.Signal{CommandID: commandID, Name: f[2], Payload: []byte(f[3]), Reply: reply}
+	case "completed":
+		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4])}
+	case "failed":
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "http", Code: "down", HTTPStatus: 503, Retryable: f[4] == "retryable"}}
+	case "garbage":
+		r.Body = &record.Undecodable{Code: "header_unknown", Reason: "od-cmd is \"x\""}
+	default:
+		t.Fatalf("unknown step %q", line)
+	}
+	if err := h.p.Step(r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// show prints what a batch wrote, with run IDs as run1, run2 ...
+func (h *harness) show(b *Batch) string {
+	if b == nil {
+		return "nothing\n"
+	}
+	var out strings.Builder
+	for _, o := range b.Outputs {
+		fmt.Fprintf(&out, "-> %s", o.Topic)
+		if o.Service != "" {
+			fmt.Fprintf(&out, ".%s", o.Service)
+		}
+		for _, hd := range o.Headers {
+			if strings.HasPrefix(hd.Key, "od-") && hd.Key != "od-dl-at" && hd.Key != "od-dl-origin" && hd.Key != "od-dl-reason" {
+				fmt.Fprintf(&out, " %s=%s", hd.Key, h.named(string(hd.Value)))
+			}
+			if hd.Key == "ce_type" {
+				fmt.Fprintf(&out, " %s", hd.Value)
+			}
+		}
+		if o.Topic == record.TopicTasks {
+			fmt.Fprintf(&out, " %s", o.Value)
+		}
+		out.WriteByte('\n')
+	}
+	for _, r := range b.Replies {
+		fmt.Fprintf(&out, "reply %s %s %s\n", r.CommandID, r.Outcome, h.named(r.Run.String()))
+	}
+	for _, c := range b.Closed {
+		fmt.Fprintf(&out, "closed %s %s\n", c.WorkflowID, c.Status)
+	}
+	for _, why := range slices.Sorted(mapsKeys(b.Counts.Ignored)) {
+		fmt.Fprintf(&out, "ignored %s\n", why)
+	}
+	if out.Len() == 0 {
+		return "nothing visible\n"
+	}
+	return out.String()
+}
+
+func mapsKeys(m map[string]int) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (h *harness) named(s string) string {
+	run, rest, _ := strings.Cut(s, ".")
+	id, err := record.ParseRunID(run)
+	if err != nil {
+		return s
+	}
+	if id.IsZero() {
+		return "-"
+	}
+	if h.runs[id] == "" {
+		h.runs[id] = fmt.Sprintf("run%d", len(h.runs)+1)
+	}
+	if rest != "" {
+		return h.runs[id] + "." + rest
+	}
+	return h.runs[id]
+}
+
+// describe prints a run and its history as the store has them.
+func (h *harness) describe(t *testing.T, id string) string {
+	t.Helper()
+	s, err := h.store.Load(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s == nil {
+		return "unknown\n"
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s %s events=%d chunks=%d tasks=%d timers=%d signals=%d inbox=%d", s.Run.Type, s.Run.Status, s.Run.Events, s.Run.Chunks, len(s.Tasks), len(s.Timers), len(s.Signals), len(s.Inbox))
+	if s.Gone {
+		out.WriteString(" summary")
+	}
+	if s.Stuck != nil {
+		detail, _, _ := strings.Cut(s.Stuck.Detail, "\n")
+		fmt.Fprintf(&out, " stuck=%s tries=%d build=%s (%s)", s.Stuck.Code, s.Stuck.Tries, s.Stuck.Build, detail)
+	}
+	out.WriteByte('\n')
+	for _, a := range s.Attempts {
+		fmt.Fprintf(&out, "  attempt %d of task %d open, waiting=%v, %d failed\n", a.Open, a.Task, a.NextAt > 0, len(a.Last))
+	}
+	if s.Gone {
+		fmt.Fprintf(&out, "  result %s\n", s.Summary.Result)
+		return out.String()
+	}
+	events, err := h.store.History(id, s.Run.Run, 1, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		fmt.Fprintf(&out, "  %d %s", e.No, e.Body.HistoryKind())
+		switch b := e.Body.(type) {
+		case *record.TaskScheduled:
+			fmt.Fprintf(&out, " %s.%s %s", b.Service, b.Operation, b.Input)
+		case *record.HistoryTaskCompleted:
+			fmt.Fprintf(&out, " %d %s", b.Task, b.Result)
+		case *record.HistoryTaskFailed:
+			fmt.Fprintf(&out, " %d after %d attempts", b.Task, len(b.Attempts))
+		case *record.TimerFired:
+			fmt.Fprintf(&out, " %d", b.Timer)
+		case *record.TimerCancelled:
+			fmt.Fprintf(&out, " %d", b.Timer)
+		case *record.SignalReceived:
+			fmt.Fprintf(&out, " %s %s", b.Name, b.Payload)
+		case *record.SignalConsumed:
+			fmt.Fprintf(&out, " %d", b.Signal)
+		case *record.RunCompleted:
+			fmt.Fprintf(&out, " %s", b.Result)
+		case *record.RunFailed:
+			fmt.Fprintf(&out, " %s", b.Failure.Error())
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
+}
+
+// The workflow types of the scenarios.
+var (
+	charge = workflow.NewTask[int, int]("pay", "charge")
+	refund = workflow.NewTask[int, int]("pay", "refund", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 2}))
+	lost   = workflow.NewTask[int, int]("nowhere", "lose")
+	more   = workflow.NewSignal[int]("more")
+)
+
+func definitions() []workflow.Definition {
+	return []workflow.Definition{
+		// charge asks one task for twice its input and returns the answer.
+		workflow.Define("charge", func(ctx workflow.Context, n int) (int, error) { return charge.Run(ctx, n) }, charge),
+		// two asks two tasks at once and adds.
+		workflow.Define("two", func(ctx workflow.Context, n int) (int, error) {
+			a, b := charge.Start(ctx, n), charge.Start(ctx, n+1)
+			x, err := b.Get(ctx)
+			if err != nil {
+				return 0, err
+			}
+			y, err := a.Get(ctx)
+			return x + y, err
+		}, charge),
+		// refund gives up after two attempts.
+		workflow.Define("refund", func(ctx workflow.Context, n int) (int, error) { return refund.Run(ctx, n) }, refund),
+		// sum adds signals until an hour has passed without one.
+		workflow.Define("sum", func(ctx workflow.Context, n int) (int, error) {
+			for {
+				m, ok := more.ReceiveUntil(ctx, workflow.Now(ctx).Add(time.Hour))
+				if !ok {
+					return n, nil
+				}
+				if m < 0 {
+					panic("negative")
+				}
+				n += m
+			}
+		}, more),
+		// undeclared uses a task that no type declares.
+		workflow.Define("undeclared", func(ctx workflow.Context, n int) (int, error) { return lost.Run(ctx, n) }),
+	}
+}
+
+// extra are types that only some binaries have.
+func extra(typ string) workflow.Definition {
+	return workflow.Define(typ, func(ctx workflow.Context, n int) (int, error) {
+		m := more.Receive(ctx)
+		return n + m, nil
+	}, more)
+}
+
+var _ = codec.Hash

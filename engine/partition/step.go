@@ -1,0 +1,266 @@
+package partition
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/engine/machine"
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/topology"
+)
+
+// hopsMax is how often a record may be forwarded (S1): owners that disagree for
+// longer have a fault that an operator must see.
+const hopsMax = 8
+
+// Step takes one record into the open batch. An error means that the store
+// failed; whatever is wrong with the record becomes data (M4).
+func (p *Partition) Step(r *record.Record) error {
+	p.batch.Counts.Inputs++
+	p.batch.bytes += len(r.Raw.Value) + len(r.Raw.Key)
+	if bad, ok := r.Body.(*record.Undecodable); ok {
+		p.deadLetter(r, bad.Code, bad.Reason)
+		return nil
+	}
+	if slot := topology.Slot(r.WorkflowID); p.owned[slot>>3]&(1<<(slot&7)) == 0 {
+		p.forward(r, slot)
+		return nil
+	}
+	e, err := p.load(r.WorkflowID)
+	if err != nil {
+		return err
+	}
+	switch b := r.Body.(type) {
+	case *record.Start:
+		return p.start(e, r, b)
+	case *record.Signal:
+		return p.signal(e, r, b)
+	case *record.TaskCompleted:
+		return p.taskCompleted(e, b)
+	case *record.TaskFailed:
+		return p.taskFailed(e, b)
+	default:
+		panic(fmt.Sprintf("partition: no step for a record of type %T", r.Body))
+	}
+}
+
+// load finds the workflow's current run; nil if the workflow is unknown.
+func (p *Partition) load(workflowID string) (*entry, error) {
+	if e := p.cache.get(workflowID); e != nil {
+		if e.state.Gone && e.state.Summary == nil {
+			return nil, nil // its summary went in a batch that is in flight
+		}
+		return e, nil
+	}
+	s, err := p.view.Load(workflowID)
+	if err != nil {
+		return nil, fmt.Errorf("load workflow %q: %w", workflowID, err)
+	}
+	if s == nil {
+		return nil, nil
+	}
+	e := &entry{state: s}
+	e.def, e.coded = p.definition(s.Run.Type, s.Run.Version)
+	p.cache.put(e)
+	return e, nil
+}
+
+func (p *Partition) start(e *entry, r *record.Record, c *record.Start) error {
+	def, coded := p.definition(c.Type, 0)
+	var (
+		s        *machine.State
+		existing machine.Existing
+		input    uint64
+		typ      machine.Type
+		err      error
+	)
+	if e != nil {
+		s, input = e.state, codec.CanonicalHash(c.Input)
+		if existing, err = p.existing(e, c.CommandID); err != nil {
+			return err
+		}
+	}
+	version := uint32(0)
+	if coded {
+		typ, version = def, def.Version()
+	}
+	got := machine.ReceiveStart(s, c, input, existing, typ, version, p.cfg.RefuseUnknownTypes)
+	run := record.RunID{}
+	if e != nil {
+		run = e.state.Run.Run
+	}
+	if got.Event != nil {
+		run = record.DeriveRunID(r.WorkflowID, r.Origin, p.now)
+		e = &entry{state: machine.NewState(r.WorkflowID, run), def: def, coded: coded}
+		p.cache.put(e)
+		p.batch.Counts.Started++
+		if err := p.first(e, got.Event); err != nil {
+			return err
+		}
+	}
+	p.answer(r, c.CommandID, c.Reply, run, got)
+	return nil
+}
+
+// existing says what a start must know of the run that has its workflow ID.
+func (p *Partition) existing(e *entry, commandID string) (machine.Existing, error) {
+	s := e.state
+	known, err := p.known(e, commandID)
+	if err != nil || known {
+		return machine.Existing{Known: known, Type: s.Run.Type}, err
+	}
+	if s.Gone {
+		return machine.Existing{Type: s.Run.Type, Input: s.Summary.Input}, nil
+	}
+	first, err := p.event(e, 1, 1)
+	if err != nil {
+		return machine.Existing{}, err
+	}
+	return machine.Existing{Type: s.Run.Type, Input: codec.CanonicalHash(first.Body.(*record.RunStarted).Input)}, nil
+}
+
+func (p *Partition) signal(e *entry, r *record.Record, c *record.Signal) error {
+	if e == nil {
+		p.answer(r, c.CommandID, c.Reply, record.RunID{}, machine.ReceiveSignal(nil, r.WorkflowID, c, false, nil))
+		return nil
+	}
+	known, err := p.known(e, c.CommandID)
+	if err != nil {
+		return err
+	}
+	var typ machine.Type
+	if e.coded {
+		typ = e.def
+	}
+	got := machine.ReceiveSignal(e.state, r.WorkflowID, c, known, typ)
+	if got.Event != nil {
+		if err := p.deliver(e, got.Event, record.InboxRow{Signal: c}); err != nil {
+			return err
+		}
+	}
+	p.answer(r, c.CommandID, c.Reply, e.state.Run.Run, got)
+	return nil
+}
+
+// known reports whether the command ID is one of the run's: in its history, in
+// the batches in flight or in its inbox.
+func (p *Partition) known(e *entry, commandID string) (bool, error) {
+	s := e.state
+	if commandID == "" {
+		return false, nil
+	}
+	if s.Gone {
+		return slices.Contains(s.Summary.CommandIDs, commandID), nil
+	}
+	for i := range s.Inbox {
+		if c := s.Inbox[i].Signal; c != nil && c.CommandID == commandID {
+			return true, nil
+		}
+	}
+	if slices.Contains(p.batch.commands[s.Run.Run], commandID) {
+		return true, nil
+	}
+	for _, b := range p.flight {
+		if slices.Contains(b.commands[s.Run.Run], commandID) {
+			return true, nil
+		}
+	}
+	_, ok, err := p.view.Command(s.Run.WorkflowID, s.Run.Run, commandID)
+	return ok, err
+}
+
+func (p *Partition) taskCompleted(e *entry, c *record.TaskCompleted) error {
+	got := machine.ReceiveCompleted(e.stateOrNil(), c)
+	if got.Event == nil {
+		p.ignore(got.Ignored)
+		return nil
+	}
+	return p.deliver(e, got.Event, record.InboxRow{Completed: c})
+}
+
+func (p *Partition) taskFailed(e *entry, c *record.TaskFailed) error {
+	got := machine.ReceiveFailed(e.stateOrNil(), c, p.now)
+	switch {
+	case got.Attempt != nil:
+		p.touch(e)
+		e.state.SetAttempt(*got.Attempt)
+		p.batch.Counts.Retries++
+		return nil
+	case got.Event == nil:
+		p.ignore(got.Ignored)
+		return nil
+	}
+	return p.deliver(e, got.Event, record.InboxRow{Failed: c})
+}
+
+func (p *Partition) ignore(why string) {
+	if p.batch.Counts.Ignored == nil {
+		p.batch.Counts.Ignored = map[string]int{}
+	}
+	p.batch.Counts.Ignored[why]++
+}
+
+// answer replies to whoever waits for the command; a rejection for which nobody
+// waits is a dead letter.
+func (p *Partition) answer(r *record.Record, commandID string, reply bool, run record.RunID, got machine.Received) {
+	switch {
+	case reply:
+		p.batch.Replies = append(p.batch.Replies, record.Reply{
+			CommandID: commandID, WorkflowID: r.WorkflowID, Run: run, Outcome: got.Outcome, Detail: got.Detail,
+		})
+	case got.Outcome.Rejected():
+		p.deadLetter(r, got.Outcome.String(), got.Detail)
+	}
+}
+
+// forward sends a record on to the owner of its slot, in the transaction that
+// consumes it (S1). The table is a hint; where it points back here, or has done
+// so too often, the record is a dead letter.
+func (p *Partition) forward(r *record.Record, slot uint16) {
+	to, version := p.cfg.Table.Partition(r.WorkflowID), p.cfg.Table.Version
+	for _, m := range p.ownership.Moved {
+		if m.Slot == slot {
+			to, version = m.To, m.Version
+		}
+	}
+	switch {
+	case r.Hops >= hopsMax:
+		p.deadLetter(r, "forwarded_too_often", fmt.Sprintf("the record for slot %d was forwarded %d times: the owners disagree about the slot; compare the slot tables of the instances", slot, r.Hops))
+		return
+	case to == p.cfg.Partition:
+		p.deadLetter(r, "slot_unowned", fmt.Sprintf("slot %d belongs to partition %d by the table of version %d, but the partition's own rows do not have it", slot, to, version))
+		return
+	}
+	out := codec.EncodeForward(r, version)
+	out.Partition = to
+	p.output(out)
+	p.batch.Counts.Forwarded++
+}
+
+// Bounds of the dead letters that a partition keeps as rows (F7); beyond them the
+// topic alone has them.
+const (
+	deadLettersMax     = 10_000
+	deadLetterBytesMax = 256 << 20
+)
+
+// deadLetter keeps a record that cannot be processed, with its bytes and the
+// reason, in the transaction that consumes it.
+func (p *Partition) deadLetter(r *record.Record, code, reason string) {
+	row := record.DeadLetterRow{Origin: r.Origin, Code: code, Reason: reason, At: p.now, Raw: r.Raw}
+	size := int64(len(r.Raw.Key) + len(r.Raw.Value))
+	if p.dlRows < deadLettersMax && p.dlBytes+size <= deadLetterBytesMax {
+		p.dlRows, p.dlBytes = p.dlRows+1, p.dlBytes+size
+		p.rows.PutDeadLetter(&row)
+	}
+	out := codec.EncodeDeadLetter(&row)
+	out.Partition = p.cfg.Partition
+	p.output(out)
+	p.batch.Counts.DeadLetters++
+}
+
+func (p *Partition) output(o record.Output) {
+	p.batch.Outputs = append(p.batch.Outputs, o)
+	p.batch.bytes += len(o.Key) + len(o.Value)
+}

@@ -1,0 +1,371 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/engine/machine"
+	"github.com/odradek/odradek/engine/replay"
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/topology"
+	"github.com/odradek/odradek/workflow"
+)
+
+// touch puts the run into the open batch.
+func (p *Partition) touch(e *entry) {
+	if !e.touched {
+		e.touched = true
+		p.touched = append(p.touched, e)
+	}
+}
+
+func (e *entry) stateOrNil() *machine.State {
+	if e == nil {
+		return nil
+	}
+	return e.state
+}
+
+// first is the first turn of a run. Its start stands in the history even if the
+// code cannot run yet: the run is there, visible, and waits (S3).
+func (p *Partition) first(e *entry, started record.HistoryBody) error {
+	p.append(e, record.HistoryEvent{No: 1, At: p.now, Body: started})
+	return p.resume(e)
+}
+
+// deliver gives an input to the run: a turn of its code, or, where the code
+// cannot go on, a place in the inbox (T4).
+func (p *Partition) deliver(e *entry, body record.HistoryBody, wait record.InboxRow) error {
+	if e.state.Stuck != nil {
+		if !p.tryAgain(e) {
+			p.wait(e, wait)
+			return nil
+		}
+		if err := p.resume(e); err != nil {
+			return err
+		}
+		if e.state.Stuck != nil {
+			p.wait(e, wait)
+			return nil
+		}
+		if e.state.Run.Status.Closed() { // what waited in the inbox has closed it
+			p.ignore("run_closed")
+			return nil
+		}
+	}
+	return p.turnOrWait(e, body, wait)
+}
+
+func (p *Partition) turnOrWait(e *entry, body record.HistoryBody, wait record.InboxRow) error {
+	stuck, err := p.runTurn(e, body)
+	if err != nil {
+		return err
+	}
+	if stuck != nil {
+		p.stick(e, stuck, false)
+		p.wait(e, wait)
+	}
+	return nil
+}
+
+// runTurn lets the code see one input. The input and what the code decided are
+// applied together, or not at all (S-3).
+func (p *Partition) runTurn(e *entry, body record.HistoryBody) (*machine.Refusal, error) {
+	if r := p.refuseRun(e); r != nil {
+		return r, nil
+	}
+	if e.live == nil {
+		stuck, err := p.replay(e, false)
+		if stuck != nil || err != nil {
+			return stuck, err
+		}
+	}
+	next := e.state.Run.Events + 1
+	in := record.HistoryEvent{No: next, At: p.now, Body: body}
+	decisions, stuck := p.advance(e, func() ([]record.HistoryBody, error) { return e.live.Turn(in, next+1) })
+	if stuck != nil {
+		return stuck, nil
+	}
+	events, refusal := machine.Decide(p.decideConfig(e), next+1, p.now, decisions)
+	if refusal != nil {
+		e.drop()
+		return refusal, nil
+	}
+	p.append(e, in)
+	p.apply(e, events)
+	return nil, nil
+}
+
+// resume lets a run's code go on that has an open turn or waits to be tried
+// again, and then gives it what waits in the inbox, in order.
+func (p *Partition) resume(e *entry) error {
+	p.touch(e)
+	open := e.state.Run.Events == 1 // first turn: nothing but the start is there yet
+	if e.state.Stuck != nil {
+		open = e.state.Stuck.TurnOpen
+	}
+	stuck := p.refuseRun(e)
+	if stuck == nil && open {
+		var err error
+		if stuck, err = p.openTurn(e); err != nil {
+			return err
+		}
+	}
+	if stuck != nil {
+		p.stick(e, stuck, open)
+		return nil
+	}
+	e.state.SetStuck(nil)
+	return p.emptyInbox(e)
+}
+
+// openTurn runs the turn of an input that is history already: the first.
+func (p *Partition) openTurn(e *entry) (*machine.Refusal, error) {
+	var decisions []record.HistoryBody
+	var stuck *machine.Refusal
+	if e.state.Run.Events == 1 {
+		first, err := p.event(e, 1, 1)
+		if err != nil {
+			return nil, err
+		}
+		e.drop()
+		e.live = replay.New(e.def, p.identity(e), p.cfg.Logger)
+		decisions, stuck = p.advance(e, func() ([]record.HistoryBody, error) { return e.live.Turn(first, 2) })
+	} else {
+		return nil, fmt.Errorf("run %s of workflow %q has an open turn after event %d: only the first turn can be open", e.state.Run.Run, e.state.Run.WorkflowID, e.state.Run.Events)
+	}
+	if stuck != nil {
+		return stuck, nil
+	}
+	events, refusal := machine.Decide(p.decideConfig(e), e.state.Run.Events+1, p.now, decisions)
+	if refusal != nil {
+		e.drop()
+		return refusal, nil
+	}
+	p.apply(e, events)
+	return nil, nil
+}
+
+// emptyInbox steps what waited, one by one, until it is empty or the run is
+// stuck again.
+func (p *Partition) emptyInbox(e *entry) error {
+	for len(e.state.Inbox) > 0 && !e.state.Run.Status.Closed() {
+		row := e.state.Inbox[0]
+		got := p.receiveInbox(e, row)
+		switch {
+		case got.Attempt != nil:
+			e.state.SetAttempt(*got.Attempt)
+		case got.Event != nil:
+			stuck, err := p.runTurn(e, got.Event)
+			if err != nil {
+				return err
+			}
+			if stuck != nil {
+				p.stick(e, stuck, false)
+				return nil
+			}
+		default:
+			p.ignore(got.Ignored)
+		}
+		e.state.DeleteInbox(row.No)
+	}
+	return nil
+}
+
+func (p *Partition) receiveInbox(e *entry, row record.InboxRow) machine.Received {
+	switch {
+	case row.Signal != nil:
+		return machine.ReceiveSignal(e.state, e.state.Run.WorkflowID, row.Signal, false, nil)
+	case row.Completed != nil:
+		return machine.ReceiveCompleted(e.state, row.Completed)
+	case row.Failed != nil:
+		return machine.ReceiveFailed(e.state, row.Failed, p.now)
+	default:
+		return machine.ReceiveTimer(e.state, row.Timer)
+	}
+}
+
+// advance runs author code and names the turn for the watchdog.
+func (p *Partition) advance(e *entry, turn func() ([]record.HistoryBody, error)) ([]record.HistoryBody, *machine.Refusal) {
+	p.turns++
+	p.turnRun.Store(&e.state.Run.Run)
+	p.turn.Store(p.turns)
+	decisions, err := turn()
+	p.turn.Store(0)
+	p.batch.Counts.Turns++
+	if err == nil {
+		return decisions, nil
+	}
+	e.drop()
+	if stuck, ok := errors.AsType[*replay.StuckError](err); ok {
+		return nil, &machine.Refusal{Code: stuck.Code, Detail: stuck.Detail}
+	}
+	return nil, &machine.Refusal{Code: "divergence", Detail: err.Error()}
+}
+
+// replay makes a cold run live again.
+func (p *Partition) replay(e *entry, open bool) (*machine.Refusal, error) {
+	p.batch.Counts.Replays++
+	var readErr error
+	_, stuck := p.advance(e, func() ([]record.HistoryBody, error) {
+		live, decisions, err := replay.Rebuild(e.def, p.identity(e), p.history(e, &readErr), open, p.cfg.Logger)
+		if err == nil {
+			e.live = live
+			p.batch.Counts.HashMismatches += live.HashMismatches
+		}
+		return decisions, err
+	})
+	if readErr != nil {
+		e.drop()
+		return nil, readErr
+	}
+	return stuck, nil
+}
+
+func (p *Partition) identity(e *entry) replay.Identity {
+	r := &e.state.Run
+	return replay.Identity{WorkflowID: r.WorkflowID, Run: r.Run, Type: r.Type, Version: e.def.Version(), AfterSwitch: p.afterSwitch}
+}
+
+// history gives the run's events from the first on: from the store, from the
+// batches in flight, from the open batch.
+func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEvent, error] {
+	return func(yield func(record.HistoryEvent, error) bool) {
+		for no := uint32(1); no <= e.state.Run.Chunks; no++ {
+			events, err := p.chunk(e, no)
+			if err != nil {
+				*readErr = err
+				yield(record.HistoryEvent{}, err)
+				return
+			}
+			for _, ev := range events {
+				if !yield(ev, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (p *Partition) chunk(e *entry, no uint32) ([]record.HistoryEvent, error) {
+	for _, c := range e.chunks {
+		if c.no == no {
+			return c.events, nil
+		}
+	}
+	r := &e.state.Run
+	for _, b := range p.flight {
+		if events, ok := b.chunks[chunkKey{r.Run, no}]; ok {
+			return events, nil
+		}
+	}
+	events, err := p.view.Chunk(r.WorkflowID, r.Run, no)
+	if err != nil {
+		return nil, fmt.Errorf("read chunk %d of run %s of workflow %q: %w", no, r.Run, r.WorkflowID, err)
+	}
+	return events, nil
+}
+
+func (p *Partition) event(e *entry, chunk uint32, no uint64) (record.HistoryEvent, error) {
+	events, err := p.chunk(e, chunk)
+	if err != nil {
+		return record.HistoryEvent{}, err
+	}
+	for _, ev := range events {
+		if ev.No == no {
+			return ev, nil
+		}
+	}
+	return record.HistoryEvent{}, fmt.Errorf("chunk %d of run %s of workflow %q lacks event %d", chunk, e.state.Run.Run, e.state.Run.WorkflowID, no)
+}
+
+func commandOf(b record.HistoryBody) string {
+	switch b := b.(type) {
+	case *record.RunStarted:
+		return b.CommandID
+	case *record.SignalReceived:
+		return b.CommandID
+	}
+	return ""
+}
+
+// append adds an event to the open batch's chunk of the run and folds it.
+func (p *Partition) append(e *entry, ev record.HistoryEvent) {
+	p.touch(e)
+	n := machine.EventBytes(ev)
+	last := len(e.chunks) - 1
+	if last < 0 || e.chunks[last].bytes+n > machine.ChunkBytesMax {
+		e.chunks = append(e.chunks, &chunk{no: e.state.Run.Chunks + 1})
+		last++
+	}
+	c := e.chunks[last]
+	c.events = append(c.events, ev)
+	c.bytes += n
+	machine.Apply(e.state, ev, c.no)
+	p.batch.Counts.Events++
+	p.batch.bytes += n
+	if id := commandOf(ev.Body); id != "" {
+		if p.batch.commands == nil {
+			p.batch.commands = map[record.RunID][]string{}
+		}
+		p.batch.commands[e.state.Run.Run] = append(p.batch.commands[e.state.Run.Run], id)
+	}
+	p.publish(e, ev)
+}
+
+// apply adds a turn's decisions and sends out what they ask for.
+func (p *Partition) apply(e *entry, events []record.HistoryEvent) {
+	for _, ev := range events {
+		p.append(e, ev)
+		switch b := ev.Body.(type) {
+		case *record.TaskScheduled:
+			p.dispatch(e, e.state.Task(ev.No), 1, b.Input)
+		case *record.TimerStarted:
+			p.batch.Counts.Timers++
+		case *record.RunCompleted, *record.RunFailed:
+			p.closed(e)
+		}
+	}
+}
+
+func (p *Partition) closed(e *entry) {
+	r := &e.state.Run
+	e.drop()
+	p.batch.Counts.Closed++
+	p.batch.Closed = append(p.batch.Closed, ClosedRun{WorkflowID: r.WorkflowID, Type: r.Type, Run: r.Run, Status: r.Status})
+	p.batch.closing = append(p.batch.closing, e)
+}
+
+// dispatch sends an attempt of a task to its service.
+func (p *Partition) dispatch(e *entry, t *record.TaskRow, attempt uint32, input []byte) {
+	out := codec.EncodeTask(&e.state.Run, t, attempt, input)
+	out.Partition = topology.TaskPartition(p.cfg.Partition, p.cfg.Services[t.Service])
+	out.Run, out.WorkflowID = e.state.Run.Run, e.state.Run.WorkflowID
+	p.output(out)
+	p.batch.Counts.Tasks++
+}
+
+// publish writes the event to the history topic where the type's level asks for
+// it; closing events always (I5).
+func (p *Partition) publish(e *entry, ev record.HistoryEvent) {
+	level := workflow.HistoryLifecycle
+	if e.coded {
+		level = e.def.HistoryLevel()
+	}
+	switch ev.Body.(type) {
+	case *record.RunCompleted, *record.RunFailed:
+	case *record.RunStarted:
+		if level == workflow.HistoryOff {
+			return
+		}
+	default:
+		if level != workflow.HistoryAll {
+			return
+		}
+	}
+	out := codec.EncodeHistory(p.cfg.Namespace, &e.state.Run, ev)
+	out.Partition = p.cfg.Partition
+	p.output(out)
+}
