@@ -1,0 +1,103 @@
+package replay
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+
+	"github.com/odradek/odradek/internal/coro"
+	"github.com/odradek/odradek/record"
+)
+
+// match holds a decision of the code against the history's next one and gives its
+// number (C4). Another kind or name: the code is another, the run is stuck. The same
+// with another input: counted and logged, and stuck only where the type is Strict.
+func (h *host) match(d record.HistoryBody) uint64 {
+	i := h.asked - 1
+	if i >= len(h.expect) {
+		h.leave(stuckf(CodeDivergence, "the code does not match its history: it asks for %s as decision %d of the turn of event %d, of which the history has %d%s",
+			describe(d), h.asked, h.event, len(h.expect), stack(coro.Callers())))
+	}
+	want := h.expect[i]
+	switch same, sameInput := compare(d, want.Body); {
+	case !same:
+		h.leave(stuckf(CodeDivergence, "the code does not match its history: event %d is %s, the code asks for %s%s",
+			want.No, describe(want.Body), describe(d), stack(coro.Callers())))
+	case !sameInput:
+		h.mismatch(d, want)
+	}
+	return want.No
+}
+
+// mismatch notes a decision with another input than the history's.
+func (h *host) mismatch(d record.HistoryBody, want record.HistoryEvent) {
+	h.live.HashMismatches++
+	if h.live.def.Strict() {
+		h.leave(stuckf(CodeDivergence, "the code does not match its history: event %d, %s, has another input than the code asks for now, and the workflow type is strict%s",
+			want.No, describe(d), stack(coro.Callers())))
+	}
+	if h.logger != nil {
+		h.logger.Warn("decision has another input than its history", "event", want.No, "decision", describe(d),
+			slog.String("workflow_id", h.live.id.WorkflowID), slog.String("run_id", h.live.id.Run.String()), slog.String("workflow_type", h.live.id.Type))
+	}
+}
+
+// compare says whether two decisions have the same kind and name, and the same
+// input. What a decision refers to is part of its name: a timer or a signal taken
+// for another one would change the run's state.
+func compare(code, history record.HistoryBody) (same, sameInput bool) {
+	switch c := code.(type) {
+	case *record.TaskScheduled:
+		h, ok := history.(*record.TaskScheduled)
+		return ok && c.Service == h.Service && c.Operation == h.Operation, ok && c.InputHash == h.InputHash
+	case *record.TimerStarted:
+		h, ok := history.(*record.TimerStarted)
+		return ok, ok && c.Due == h.Due
+	case *record.TimerCancelled:
+		h, ok := history.(*record.TimerCancelled)
+		return ok && c.Timer == h.Timer, true
+	case *record.SignalConsumed:
+		h, ok := history.(*record.SignalConsumed)
+		return ok && c.Signal == h.Signal, true
+	case *record.RunCompleted:
+		h, ok := history.(*record.RunCompleted)
+		return ok, ok && bytes.Equal(c.Result, h.Result)
+	case *record.RunFailed:
+		h, ok := history.(*record.RunFailed)
+		return ok, ok && c.Failure.Kind == h.Failure.Kind && c.Failure.Code == h.Failure.Code && c.Failure.Message == h.Failure.Message
+	}
+	return false, false
+}
+
+// describe names a history event for people.
+func describe(b record.HistoryBody) string {
+	kind := b.HistoryKind().String()
+	switch b := b.(type) {
+	case *record.TaskScheduled:
+		return kind + " " + b.Service + "/" + b.Operation
+	case *record.TimerStarted:
+		return kind + " until " + b.Due.Time().Format("2006-01-02T15:04:05.000Z")
+	case *record.TimerCancelled:
+		return fmt.Sprintf("%s of timer %d", kind, b.Timer)
+	case *record.SignalConsumed:
+		return fmt.Sprintf("%s of signal %d", kind, b.Signal)
+	case *record.RunFailed:
+		return kind + " with " + b.Failure.Error()
+	case *record.SignalReceived:
+		return kind + " " + b.Name
+	}
+	return kind
+}
+
+// whereabouts says what the code waits for.
+func (h *host) whereabouts() string {
+	switch w := h.waits; {
+	case h.closed:
+		return "has ended"
+	case w.Open != nil && w.Signal != "":
+		return fmt.Sprintf("waits for signal %s or %d, %s", w.Signal, w.Open.No, describe(w.Open.Decision))
+	case w.Open != nil:
+		return fmt.Sprintf("waits for %d, %s", w.Open.No, describe(w.Open.Decision))
+	}
+	return "waits for signal " + h.waits.Signal
+}

@@ -1,0 +1,83 @@
+package replay
+
+import (
+	"fmt"
+	"iter"
+	"log/slog"
+
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/workflow"
+)
+
+// Rebuild runs the code against a run's history, whose events are those of whole
+// turns: each input followed by the decisions of its turn. With turnOpen the last
+// input's decisions are not history yet: its turn is run, and they are returned.
+//
+// An error is a *StuckError where the code is the reason, else the history's own.
+func Rebuild(def workflow.Definition, id Identity, history iter.Seq2[record.HistoryEvent, error], turnOpen bool, logger *slog.Logger) (l *Live, decisions []record.HistoryBody, err error) {
+	l = New(def, id, logger)
+	done := false
+	defer func() { // also when AfterSwitch leaves
+		if !done {
+			l.Drop()
+		}
+	}()
+	if decisions, err = l.rebuild(history, turnOpen); err != nil {
+		return nil, nil, err
+	}
+	done = true
+	return l, decisions, nil
+}
+
+func (l *Live) rebuild(history iter.Seq2[record.HistoryEvent, error], turnOpen bool) ([]record.HistoryBody, error) {
+	var in record.HistoryEvent // of the turn that is being read
+	var expect []record.HistoryEvent
+	for e, err := range history {
+		if err != nil {
+			return nil, fmt.Errorf("read the history of run %s of workflow %q: %w", l.id.Run, l.id.WorkflowID, err)
+		}
+		if !e.Body.HistoryKind().IsInput() {
+			if in.Body == nil {
+				return nil, stuckf(CodeDivergence, "the history starts with event %d, %s, instead of run_started", e.No, describe(e.Body))
+			}
+			expect = append(expect, e)
+			continue
+		}
+		if in.Body != nil {
+			if err := l.replayTurn(in, expect); err != nil {
+				return nil, err
+			}
+		}
+		in, expect = e, expect[:0]
+	}
+	switch {
+	case in.Body == nil:
+		return nil, stuckf(CodeDivergence, "the history of run %s of workflow %q is empty", l.id.Run, l.id.WorkflowID)
+	case turnOpen && len(expect) > 0:
+		return nil, stuckf(CodeDivergence, "the last turn is said to be open, but event %d, %s, follows its input", expect[0].No, describe(expect[0].Body))
+	case turnOpen:
+		return l.Turn(in, in.No+1)
+	}
+	if err := l.replayTurn(in, expect); err != nil {
+		return nil, err
+	}
+	l.h.silent.Store(false)
+	return nil, nil
+}
+
+// replayTurn runs one turn and compares its decisions with the history's.
+func (l *Live) replayTurn(in record.HistoryEvent, expect []record.HistoryEvent) error {
+	if err := l.check(in); err != nil {
+		return err
+	}
+	l.h.beginReplay(in, expect)
+	if err := l.advance(in); err != nil {
+		return err
+	}
+	if missing := l.h.expect[l.h.asked:]; len(missing) > 0 {
+		return l.stick(stuckf(CodeDivergence, "the code does not match its history: event %d is %s, but the code asks for nothing more in the turn of event %d and %s",
+			missing[0].No, describe(missing[0].Body), in.No, l.h.whereabouts()))
+	}
+	l.h.expect = nil
+	return nil
+}

@@ -1,0 +1,159 @@
+package coro
+
+import (
+	"iter"
+	"runtime"
+	"sync/atomic"
+)
+
+// How says how a body gave control back.
+type How uint8
+
+// A body is Parked in Await, or has ended in one of three ways.
+const (
+	Parked   How = iota
+	Returned     // it returned
+	Panicked     // with Exit.Value
+	Goexited     // it called runtime.Goexit
+)
+
+// Exit is how a body gave control back. Stack has the program counters of the
+// body's frames, innermost first, where it panicked or called runtime.Goexit.
+type Exit struct {
+	How   How
+	Value any
+	Stack []uintptr
+}
+
+const (
+	stateParked  uint32 = iota
+	stateRunning        // between Resume's switch and the switch back
+	stateEnded
+	stateStopped
+)
+
+// Coro is one coroutine. Resume is for one goroutine at a time, Await for the
+// body; Stop, Stopped and Inside are for any goroutine.
+type Coro struct {
+	body  func()
+	state atomic.Uint32
+	owner owner
+
+	// Owned by whoever has moved state to running, or from parked to stopped:
+	next      func() (struct{}, bool)
+	stop      func()
+	yield     func(struct{}) bool
+	exit      Exit
+	unwinding bool // stop is under way: a Goexit is ours
+}
+
+// New makes a parked coroutine of body. It costs no goroutine until the first
+// Resume; from then on one, until the body ends or Stop is called.
+func New(body func()) *Coro { return &Coro{body: body} }
+
+// Resume runs the body until it parks or ends. Right after the switch back, and
+// before anything is touched, it calls afterSwitch (nil: nothing), which may leave
+// the goroutine for good: the coroutine is then stopped (C3).
+//
+// It panics if the coroutine runs, has ended or is stopped: the holder's mistake.
+func (c *Coro) Resume(afterSwitch func()) Exit {
+	if !c.state.CompareAndSwap(stateParked, stateRunning) {
+		panic("coro: Resume of a coroutine that is not parked")
+	}
+	if c.next == nil {
+		c.next, c.stop = iter.Pull(c.seq)
+	}
+	kept := false
+	defer func() { c.put(kept) }()
+	c.next()
+	if afterSwitch != nil {
+		afterSwitch()
+	}
+	kept = true
+	return c.exit
+}
+
+// put gives the coroutine back after a switch. What nobody can resume any more is
+// unwound.
+func (c *Coro) put(kept bool) {
+	state := stateParked
+	if c.exit.How == Returned || c.exit.How == Panicked {
+		state = stateEnded
+	}
+	if !c.state.CompareAndSwap(stateRunning, state) { // stopped meanwhile
+		c.unwind()
+		return
+	}
+	if !kept || c.exit.How == Goexited {
+		c.Stop()
+	}
+}
+
+// Await parks the body until the next Resume. It must be called on the body's own
+// goroutine: see Inside. On a stopped coroutine it does not return (K2).
+func (c *Coro) Await() {
+	if c.Stopped() || !c.yield(struct{}{}) {
+		runtime.Goexit()
+	}
+}
+
+// Leave parks the body for good: the next thing it sees is Stop.
+func (c *Coro) Leave() {
+	for {
+		c.Await()
+	}
+}
+
+// Stop leaves the body for good. It returns at once; the body's defers run on
+// another goroutine, or, if the body runs at this moment, after it has switched
+// back. Calling it again does nothing.
+func (c *Coro) Stop() {
+	if c.state.CompareAndSwap(stateParked, stateStopped) {
+		c.unwind()
+		return
+	}
+	c.state.CompareAndSwap(stateRunning, stateStopped) // Resume's goroutine unwinds it (K3)
+}
+
+// Stopped reports whether Stop was called before the body ended.
+func (c *Coro) Stopped() bool { return c.state.Load() == stateStopped }
+
+// Inside reports whether the caller is the body, running under Resume.
+func (c *Coro) Inside() bool { return c.state.Load() == stateRunning && c.owner.is() }
+
+// unwind takes a switched-back body out of its frames.
+func (c *Coro) unwind() {
+	if c.stop == nil {
+		return // never resumed: no goroutine
+	}
+	go func() {
+		c.unwinding = true
+		c.stop() // ends this goroutine by Goexit if the body was parked
+	}()
+}
+
+// seq is the coroutine's first frame; Within looks for it.
+func (c *Coro) seq(yield func(struct{}) bool) {
+	c.yield = yield
+	c.owner.set()
+	returned := false
+	defer func() {
+		value := recover()
+		if c.unwinding {
+			return // a panic of the body's defers ends here, our Goexit goes on
+		}
+		if returned {
+			c.exit = Exit{How: Returned}
+			return
+		}
+		c.exit = Exit{How: Panicked, Value: value, Stack: callers()}
+		if value == nil {
+			// Goexit would now go on in whoever resumed us (K1). Held here, in a
+			// deferred call, it goes on when put stops the coroutine.
+			c.exit.How = Goexited
+			yield(struct{}{})
+		}
+	}()
+	c.body()
+	returned = true
+}

@@ -1,0 +1,81 @@
+package workflow
+
+import (
+	"time"
+
+	"github.com/odradek/odradek/record"
+)
+
+// Signal is a message from outside to a running workflow. What comes while the code
+// does not wait for it is buffered, durably and in order. It is a constant value;
+// name it in Define: a signal that no workflow type names is refused where it enters.
+type Signal[T any] struct{ name string }
+
+// NewSignal names a signal. Names are as those of tasks.
+func NewSignal[T any](name string) Signal[T] { return Signal[T]{name: name} }
+
+// Name is the signal's name.
+func (s Signal[T]) Name() string { return s.name }
+
+// Receive waits for the next signal and takes it.
+func (s Signal[T]) Receive(ctx Context) T {
+	h := s.enter(ctx)
+	for !h.HasSignal(s.name) {
+		h.Block(Awaited{Signal: s.name})
+	}
+	v, _ := s.take(h)
+	return v
+}
+
+// TryReceive takes the next signal if there is one. It does not wait.
+func (s Signal[T]) TryReceive(ctx Context) (T, bool) { return s.take(s.enter(ctx)) }
+
+// ReceiveUntil waits for the next signal until t; false means that t came first. A
+// buffered signal is taken at once, also when t is in the past.
+func (s Signal[T]) ReceiveUntil(ctx Context, t time.Time) (T, bool) {
+	h := s.enter(ctx)
+	if v, ok := s.take(h); ok {
+		return v, true
+	}
+	timer := startTimer(h, t)
+	for timer.Closed == nil {
+		h.Block(Awaited{Open: timer, Signal: s.name})
+		if timer.Closed == nil && h.HasSignal(s.name) {
+			h.Decide(&record.TimerCancelled{Timer: timer.No})
+			return s.take(h)
+		}
+	}
+	var zero T
+	return zero, false
+}
+
+func (s Signal[T]) enter(ctx Context) Host {
+	h := ctx.enter()
+	if ctx.def.signal(s.name) == nil {
+		h.Stick("signal " + s.name + " is not among what Define was given for workflow type " + ctx.def.typ + ": add it there, or nobody can send it")
+	}
+	return h
+}
+
+// take consumes the oldest buffered signal. Payloads are checked where they enter,
+// so one that does not fit came before the code's type was changed, or while the
+// code was missing: the run waits for code that reads it.
+func (s Signal[T]) take(h Host) (v T, ok bool) {
+	payload, ok := h.TakeSignal(s.name)
+	if !ok {
+		return v, false
+	}
+	v, err := decode[T](payload, lenient)
+	if err != nil {
+		h.Stick("a buffered signal " + s.name + " does not fit its Go type: " + err.Error())
+	}
+	return v, true
+}
+
+// use declares the signal (see Use).
+func (s Signal[T]) use(d *definition) {
+	d.signals = append(d.signals, signalUse{s.name, func(payload []byte) error {
+		_, err := decode[T](payload, strict)
+		return err
+	}})
+}

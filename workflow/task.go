@@ -1,0 +1,96 @@
+package workflow
+
+import (
+	"encoding/json"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/record"
+)
+
+// Task is a unit of work that a service worker carries out: In goes out as JSON, Out
+// comes back. It is a constant value; name it in Define.
+type Task[In, Out any] struct {
+	service   string
+	operation string
+	policy    RetryPolicy
+}
+
+// TaskOption changes how a task is carried out.
+type TaskOption interface{ applyTask(o *taskOptions) }
+
+type taskOptions struct{ policy RetryPolicy }
+
+type taskOptionFunc func(o *taskOptions)
+
+func (f taskOptionFunc) applyTask(o *taskOptions) { f(o) }
+
+// RetryPolicy says when a task is tried again after a retryable failure. The zero
+// value is the built-in policy: after 1 s, doubling up to 100 s, without end.
+type RetryPolicy = record.RetryPolicy
+
+// WithRetry replaces the built-in retry policy. Fields that are zero keep the
+// built-in value.
+func WithRetry(p RetryPolicy) TaskOption {
+	return taskOptionFunc(func(o *taskOptions) { o.policy = p })
+}
+
+// NewTask names an operation of a service: its records go to the topic
+// <namespace>.tasks.<service>. Both names are 1 to 100 of A-Z a-z 0-9 . _ -
+// without a leading dot or "..": the engine refuses others at its start.
+func NewTask[In, Out any](service, operation string, opts ...TaskOption) Task[In, Out] {
+	return Task[In, Out]{service: service, operation: operation}.With(opts...)
+}
+
+// With is the same task with other options, for one call say:
+//
+//	Charge.With(workflow.WithRetry(workflow.RetryPolicy{MaxAttempts: 3})).Run(ctx, in)
+func (t Task[In, Out]) With(opts ...TaskOption) Task[In, Out] {
+	o := taskOptions{policy: t.policy}
+	for _, opt := range opts {
+		opt.applyTask(&o)
+	}
+	t.policy = o.policy
+	return t
+}
+
+// Service is the service that carries the task out.
+func (t Task[In, Out]) Service() string { return t.service }
+
+// Operation is what the service is asked for.
+func (t Task[In, Out]) Operation() string { return t.operation }
+
+// Run asks for the task and waits until it succeeds or fails for good. The error is
+// a *TaskError.
+func (t Task[In, Out]) Run(ctx Context, in In) (Out, error) { return t.Start(ctx, in).Get(ctx) }
+
+// Start asks for the task and does not wait: several tasks may run at once. A task
+// whose future nobody gets is carried out nevertheless, unless the run ends first.
+func (t Task[In, Out]) Start(ctx Context, in In) Future[Out] {
+	h := ctx.enter()
+	if !ctx.def.declares(t.service, t.operation) {
+		h.Stick("task " + t.service + "/" + t.operation + " is not among what Define was given for workflow type " + ctx.def.typ + ": add it there, so that its topic is made and checked")
+	}
+	d := &record.TaskScheduled{Service: t.service, Operation: t.operation, Policy: t.policy}
+	input, err := json.Marshal(in)
+	if err != nil {
+		return refused[Out](h, d, Failure{Kind: FailureEngine, Code: CodeInputInvalid,
+			Message: "the input of task " + taskName(d) + " cannot be encoded: " + err.Error()})
+	}
+	if len(input) > PayloadBytesMax {
+		return refused[Out](h, d, tooLarge("the input of task "+taskName(d), len(input)))
+	}
+	d.Input, d.InputHash = input, codec.Hash(input)
+	return Future[Out]{host: h, open: h.Open(d), decode: decodeTask[Out]}
+}
+
+// refused is a future that fails without any decision (A3).
+func refused[Out any](h Host, d *record.TaskScheduled, f Failure) Future[Out] {
+	return Future[Out]{host: h, err: newTaskError(d, 0, nil, f)}
+}
+
+func taskName(t *record.TaskScheduled) string { return t.Service + "/" + t.Operation }
+
+// use declares the task (see Use).
+func (t Task[In, Out]) use(d *definition) {
+	d.tasks = append(d.tasks, taskUse{t.service, t.operation, t.policy})
+}

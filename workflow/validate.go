@@ -1,0 +1,85 @@
+package workflow
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const nameBytesMax = 100
+
+// Validate refuses what cannot work: names that cannot become topics, headers and
+// labels, a function that is missing, policies that make no sense, one signal with
+// two types. The error names everything that is wrong.
+func (d Definition) Validate() error {
+	if d.d == nil {
+		return errors.New("workflow: the zero Definition: make one with workflow.Define")
+	}
+	var errs []error
+	refuse := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("workflow type %q: "+format, append([]any{d.d.typ}, args...)...))
+	}
+	if why := nameWrong(d.d.typ); why != "" {
+		refuse("its name %s", why)
+	}
+	if d.d.version == 0 {
+		refuse("its version is 0: versions count from 1")
+	}
+	if d.d.history > HistoryAll {
+		refuse("%s is no history level: use HistoryLifecycle, HistoryOff or HistoryAll", d.d.history)
+	}
+	if d.d.retention < 0 {
+		refuse("its retention %s is negative: leave the option out for the deployment's setting", d.d.retention)
+	}
+	for _, t := range d.d.tasks {
+		if why := nameWrong(t.service); why != "" {
+			refuse("service %q of operation %q: the name %s", t.service, t.operation, why)
+		}
+		if why := nameWrong(t.operation); why != "" {
+			refuse("operation %q of service %q: the name %s", t.operation, t.service, why)
+		}
+		if why := policyWrong(t.policy); why != "" {
+			refuse("retry policy of task %s/%s: %s", t.service, t.operation, why)
+		}
+	}
+	seen := map[string]bool{}
+	for _, s := range d.d.signals {
+		if why := nameWrong(s.name); why != "" {
+			refuse("signal %q: the name %s", s.name, why)
+		}
+		if seen[s.name] {
+			refuse("signal %q is given twice to Define: give it once", s.name)
+		}
+		seen[s.name] = true
+	}
+	return errors.Join(errs...)
+}
+
+func nameWrong(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > nameBytesMax:
+		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(name), nameBytesMax)
+	case name[0] == '.' || strings.Contains(name, ".."):
+		return "starts with a dot or has two in a row"
+	}
+	for _, r := range name {
+		if !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", r) {
+			return fmt.Sprintf("has %q; allowed are A-Z a-z 0-9 . _ -", r)
+		}
+	}
+	return ""
+}
+
+func policyWrong(p RetryPolicy) string {
+	switch {
+	case p.Initial < 0 || p.Max < 0:
+		return "a pause is negative"
+	case p.Max > 0 && p.Initial > p.Max:
+		return fmt.Sprintf("the first pause %s is longer than the longest, %s", p.Initial, p.Max)
+	case p.Multiplier != 0 && !(p.Multiplier >= 1):
+		return fmt.Sprintf("multiplier %v: it must be at least 1", p.Multiplier)
+	}
+	return ""
+}
