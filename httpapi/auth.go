@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// Role is what a token may do. A role includes those below it.
+type Role uint8
+
+// Roles, ascending. RoleNone may do nothing.
+const (
+	RoleNone Role = iota
+	RoleViewer
+	RoleOperator
+	RoleAdmin
+)
+
+// String is the role as the configuration has it.
+func (r Role) String() string {
+	switch r {
+	case RoleViewer:
+		return "viewer"
+	case RoleOperator:
+		return "operator"
+	case RoleAdmin:
+		return "admin"
+	}
+	return "none"
+}
+
+// ParseRole is the inverse of String; it refuses "none".
+func ParseRole(s string) (Role, error) {
+	for r := RoleViewer; r <= RoleAdmin; r++ {
+		if s == r.String() {
+			return r, nil
+		}
+	}
+	return RoleNone, fmt.Errorf("role %q is not known: use viewer, operator or admin", s)
+}
+
+// Token lets its bearer in.
+type Token struct {
+	Name   string // who: stands in the log, is no secret
+	SHA256 string // of the token, in hex; the token itself is nowhere (HashToken)
+	Role   Role
+}
+
+// HashToken is the SHA256 of a Token.
+func HashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// CheckBind refuses an address that is reachable from other machines while nobody
+// has to show a token, unless insecure says that this is wanted.
+func CheckBind(addr string, tokens []Token, insecure bool) error {
+	if len(tokens) > 0 || insecure {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("listen address %q is not host:port: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("the API would listen on %q, reachable from other machines, without any token: configure tokens, listen on 127.0.0.1, or say insecure if something else guards it", addr)
+}
+
+// roles is what each operation needs. An operation that is not here is refused to
+// everybody (H4); a test compares it with openapi.yaml.
+func roles() map[string]Role {
+	return map[string]Role{
+		"GET /v1/workflows":                      RoleViewer,
+		"POST /v1/workflows":                     RoleOperator,
+		"GET /v1/workflows/{id}":                 RoleViewer,
+		"GET /v1/workflows/{id}/history":         RoleViewer,
+		"GET /v1/workflows/{id}/result":          RoleViewer,
+		"POST /v1/workflows/{id}/signals/{name}": RoleOperator,
+	}
+}
+
+// principal is who asks.
+type principal struct {
+	name string
+	role Role
+}
+
+type authenticator struct {
+	tokens []hashedToken
+	roles  map[string]Role
+}
+
+type hashedToken struct {
+	sum [sha256.Size]byte
+	principal
+}
+
+func newAuthenticator(tokens []Token) (*authenticator, error) {
+	a := &authenticator{roles: roles()}
+	var errs []error
+	for i, t := range tokens {
+		sum, err := hex.DecodeString(t.SHA256)
+		switch {
+		case t.Name == "":
+			errs = append(errs, fmt.Errorf("token %d has no name: give it one, it stands in the log", i+1))
+		case err != nil || len(sum) != sha256.Size:
+			errs = append(errs, fmt.Errorf("token %q: sha256 is not 64 hex digits: give the SHA-256 of the token", t.Name))
+		case t.Role == RoleNone || t.Role > RoleAdmin:
+			errs = append(errs, fmt.Errorf("token %q has no role: use viewer, operator or admin", t.Name))
+		default:
+			a.tokens = append(a.tokens, hashedToken{[sha256.Size]byte(sum), principal{t.Name, t.Role}})
+		}
+	}
+	return a, errors.Join(errs...)
+}
+
+// allow says who asks, or why not.
+func (a *authenticator) allow(r *http.Request, pattern string) (principal, *problemError) {
+	need, known := a.roles[pattern]
+	if !known {
+		return principal{}, problem(CodeForbidden, "nobody may do this: the operation has no role")
+	}
+	if len(a.tokens) == 0 {
+		return principal{name: "anonymous", role: RoleAdmin}, nil
+	}
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return principal{}, problem(CodeUnauthenticated, "the request has no bearer token: send Authorization: Bearer TOKEN")
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	found := principal{}
+	for i := range a.tokens { // all of them: the time tells nothing
+		if subtle.ConstantTimeCompare(sum[:], a.tokens[i].sum[:]) == 1 {
+			found = a.tokens[i].principal
+		}
+	}
+	switch {
+	case found.role == RoleNone:
+		return principal{}, problem(CodeUnauthenticated, "the bearer token is not known to this instance")
+	case found.role < need:
+		return principal{}, problem(CodeForbidden, "this needs the role %s; token %q has the role %s", need, found.name, found.role)
+	}
+	return found, nil
+}

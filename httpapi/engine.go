@@ -1,0 +1,93 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/odradek/odradek/record"
+)
+
+// Errors that an Engine returns; it may wrap them.
+var (
+	// ErrNotOwner: this instance does not own the workflow's partition, or lost it
+	// while it was asked. The API asks the owner, again and again until its time is up.
+	ErrNotOwner = errors.New("this instance does not own the partition")
+	// ErrNotFound: the owner knows no workflow with that ID.
+	ErrNotFound = errors.New("no such workflow")
+	// ErrHistoryGone: the run's chunks are dropped (F4), only its summary is left.
+	ErrHistoryGone = errors.New("the history of the run is dropped")
+)
+
+// Engine is what the API needs of the instance that it runs in. All methods are
+// called from many goroutines. Bytes that come out are not changed by the API;
+// bytes that go in are not changed by it afterwards. What is read is settled: it
+// can be rebuilt from Kafka. An error that is none of those above is logged and
+// answered with 503, retryable.
+type Engine interface {
+	// Types are the workflow types that this binary has, sorted.
+	Types() []string
+	// Partitions is N, the number of partitions.
+	Partitions() int32
+	// Partition is where the workflow belongs, from 0 to N-1.
+	Partition(workflowID string) int32
+	// Owner says who owns a partition: this instance (self), or the one whose API is
+	// at addr, a host:port. ok is false while nobody is known.
+	Owner(partition int32) (addr string, self, ok bool)
+	// Submit produces the command and answers when it has settled. command is
+	// *record.Start or *record.Signal with CommandID and Reply set. If ctx ends, the
+	// command may still be applied later. ErrNotOwner.
+	Submit(ctx context.Context, workflowID string, command record.Body) (record.Reply, error)
+	// Run reads the workflow's current run. ErrNotOwner, ErrNotFound.
+	Run(ctx context.Context, workflowID string) (Run, error)
+	// History reads up to n history events of a run from number from on, in order,
+	// each as public JSON (codec.HistoryJSON). Less than n means that there are no
+	// more. ErrNotOwner, ErrNotFound (also if the workflow's current run is another
+	// one and this one is unknown), ErrHistoryGone.
+	History(ctx context.Context, workflowID string, run record.RunID, from uint64, n int) ([]json.RawMessage, error)
+	// List reads up to q.Limit runs of one partition that this instance owns.
+	// ErrNotOwner.
+	List(ctx context.Context, partition int32, q ListQuery) ([]record.RunRow, error)
+	// WaitClosed returns nil when the workflow's current run is closed, at once if it
+	// is; ctx's error when ctx ends first. ErrNotOwner, ErrNotFound.
+	WaitClosed(ctx context.Context, workflowID string) error
+}
+
+// Run is a workflow's current run as its rows have it.
+type Run struct {
+	Row      record.RunRow
+	Tasks    []record.TaskRow
+	Timers   []record.TimerRow
+	Signals  []record.SignalRow
+	Attempts []record.AttemptRow // of open tasks that failed at least once
+	Stuck    *record.StuckRow    // nil: the run goes on
+	Inbox    int                 // inputs that wait because the run is stuck (T4)
+	Result   []byte              // of a completed run
+	Failure  *record.Failure     // of a failed run
+}
+
+// ListQuery asks for runs, newest start first. Runs with the same start come in
+// descending order of their run IDs, so that all partitions can be merged.
+type ListQuery struct {
+	Type   string        // empty: all
+	Status record.Status // StatusNone: all
+	Limit  int
+	After  ListPosition // the page starts behind it; zero: at the beginning
+}
+
+// ListPosition is a place in the order of a list.
+type ListPosition struct {
+	StartedAt record.Millis
+	Run       record.RunID
+}
+
+// IsZero reports whether p is the beginning.
+func (p ListPosition) IsZero() bool { return p == ListPosition{} }
+
+// Before reports whether a run at p is listed before one at q.
+func (p ListPosition) Before(q ListPosition) bool {
+	if p.StartedAt != q.StartedAt {
+		return p.StartedAt > q.StartedAt
+	}
+	return string(p.Run[:]) > string(q.Run[:])
+}

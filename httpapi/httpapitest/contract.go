@@ -1,0 +1,279 @@
+package httpapitest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/odradek/odradek/httpapi"
+	"github.com/odradek/odradek/record"
+)
+
+// guard ends a contract test that hangs; nothing is measured with it.
+const guard = 60 * time.Second
+
+// Contract tests an Engine that owns all partitions and runs Definitions. Workflow
+// IDs begin with prefix, so that it may be run again on the same state.
+func Contract(t *testing.T, e httpapi.Engine, prefix string) {
+	c := contract{e, prefix}
+	t.Run("start is idempotent by ID and input", c.start)
+	t.Run("command ID makes a repeat", c.commandID)
+	t.Run("signal", c.signal)
+	t.Run("failed run", c.failed)
+	t.Run("unknown workflow", c.unknown)
+	t.Run("wait ends with its context", c.waitEnds)
+	t.Run("history is dense", c.history)
+	t.Run("list gives every run once", c.list)
+}
+
+type contract struct {
+	httpapi.Engine
+	prefix string
+}
+
+func (c contract) id(t *testing.T, name string) string {
+	t.Helper()
+	return c.prefix + "/" + name
+}
+
+func (c contract) submit(t *testing.T, id string, b record.Body, want record.Outcome) record.Reply {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	r, err := c.Submit(ctx, id, b)
+	if err != nil {
+		t.Fatalf("submit %T for %q: %v", b, id, err)
+	}
+	if r.Outcome != want {
+		t.Fatalf("submit %T for %q: outcome %v (%s), want %v", b, id, r.Outcome, r.Detail, want)
+	}
+	return r
+}
+
+func start(command, typ, input string) *record.Start {
+	return &record.Start{CommandID: command, Type: typ, Input: []byte(input), Reply: true}
+}
+
+func signal(command, name, payload string) *record.Signal {
+	return &record.Signal{CommandID: command, Name: name, Payload: []byte(payload), Reply: true}
+}
+
+func (c contract) closed(t *testing.T, id string) httpapi.Run {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	if err := c.WaitClosed(ctx, id); err != nil {
+		t.Fatalf("wait for %q: %v", id, err)
+	}
+	run, err := c.Run(ctx, id)
+	if err != nil {
+		t.Fatalf("read %q: %v", id, err)
+	}
+	return run
+}
+
+func (c contract) start(t *testing.T) {
+	id := c.id(t, "start")
+	first := c.submit(t, id, start("s1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+	if first.Run.IsZero() {
+		t.Error("the reply of a start names no run")
+	}
+	if r := c.submit(t, id, start("s2", Greeting, ` { "name" : "Ada" }`), record.OutcomeRepeated); r.Run != first.Run {
+		t.Errorf("a repeat names run %v, not %v", r.Run, first.Run)
+	}
+	for _, other := range []*record.Start{start("s3", Greeting, `{"name":"Bob"}`), start("s4", Echo, `{"name":"Ada"}`)} {
+		if r := c.submit(t, id, other, record.OutcomeConflict); r.Detail == "" {
+			t.Error("a conflict has no detail")
+		}
+	}
+	r := c.submit(t, c.id(t, "misfit"), start("s5", Greeting, `{"nme":"Ada"}`), record.OutcomeInvalid)
+	if !strings.Contains(r.Detail, "nme") {
+		t.Errorf("the detail %q does not name the field nme", r.Detail)
+	}
+	run, err := c.Run(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := run.Row
+	if row.WorkflowID != id || row.Run != first.Run || row.Type != Greeting || row.Version != 1 || row.Status != record.StatusRunning || row.StartedAt == 0 || row.ClosedAt != 0 || row.Events == 0 {
+		t.Errorf("the run is %+v", row)
+	}
+}
+
+func (c contract) commandID(t *testing.T) {
+	id := c.id(t, "command")
+	first := c.submit(t, id, start("c1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+	if r := c.submit(t, id, start("c1", Greeting, `{"name":"Bob"}`), record.OutcomeRepeated); r.Run != first.Run {
+		t.Errorf("a repeat names run %v, not %v", r.Run, first.Run)
+	}
+	c.submit(t, id, signal("c2", Finish, `{"word":"Hello"}`), record.OutcomeApplied)
+	c.submit(t, id, signal("c2", Finish, `{"word":"Hello"}`), record.OutcomeRepeated)
+	c.closed(t, id)
+	c.submit(t, id, signal("c2", Finish, `{"word":"Hello"}`), record.OutcomeRepeated) // also when closed
+}
+
+func (c contract) signal(t *testing.T) {
+	id := c.id(t, "signal")
+	c.submit(t, id, signal("g0", Finish, `{"word":"Hello"}`), record.OutcomeNotFound)
+	c.submit(t, id, start("g1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+	if r := c.submit(t, id, signal("g2", "nonsense", `{}`), record.OutcomeInvalid); !strings.Contains(r.Detail, Finish) {
+		t.Errorf("the detail %q does not name the signals that there are", r.Detail)
+	}
+	if r := c.submit(t, id, signal("g3", Finish, `{"word":1}`), record.OutcomeInvalid); !strings.Contains(r.Detail, "word") {
+		t.Errorf("the detail %q does not name the field word", r.Detail)
+	}
+	c.submit(t, id, signal("g4", Finish, `{"word":"Hello"}`), record.OutcomeApplied)
+	run := c.closed(t, id)
+	if run.Row.Status != record.StatusCompleted || string(run.Result) != `{"text":"Hello Ada"}` || run.Row.ClosedAt == 0 {
+		t.Errorf("the run is %v with result %s", run.Row.Status, run.Result)
+	}
+	c.submit(t, id, signal("g5", Finish, `{"word":"Hello"}`), record.OutcomeClosed)
+	c.submit(t, id, start("g6", Greeting, `{"name":"Ada"}`), record.OutcomeRepeated)
+}
+
+func (c contract) failed(t *testing.T) {
+	id := c.id(t, "failed")
+	c.submit(t, id, start("f1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+	c.submit(t, id, signal("f2", Finish, `{"fail":"no words"}`), record.OutcomeApplied)
+	run := c.closed(t, id)
+	if run.Row.Status != record.StatusFailed || run.Failure == nil || run.Failure.Message != "no words" || run.Failure.Kind != record.FailureApplication {
+		t.Errorf("the run is %v with failure %+v", run.Row.Status, run.Failure)
+	}
+}
+
+func (c contract) unknown(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	id := c.id(t, "unknown")
+	if _, err := c.Run(ctx, id); !errors.Is(err, httpapi.ErrNotFound) {
+		t.Errorf("Run: %v, want ErrNotFound", err)
+	}
+	if _, err := c.History(ctx, id, record.RunID{1}, 1, 10); !errors.Is(err, httpapi.ErrNotFound) {
+		t.Errorf("History: %v, want ErrNotFound", err)
+	}
+	if err := c.WaitClosed(ctx, id); !errors.Is(err, httpapi.ErrNotFound) {
+		t.Errorf("WaitClosed: %v, want ErrNotFound", err)
+	}
+}
+
+func (c contract) waitEnds(t *testing.T) {
+	id := c.id(t, "wait")
+	c.submit(t, id, start("w1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := c.WaitClosed(ctx, id); !errors.Is(err, context.Canceled) {
+		t.Errorf("WaitClosed: %v, want context.Canceled", err)
+	}
+}
+
+func (c contract) history(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	id := c.id(t, "history")
+	run := c.submit(t, id, start("h1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted).Run
+	c.submit(t, id, signal("h2", Finish, `{"word":"Hello"}`), record.OutcomeApplied)
+	total := c.closed(t, id).Row.Events
+	var kinds []string
+	for from := uint64(1); ; {
+		page, err := c.History(ctx, id, run, from, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, raw := range page {
+			var e struct {
+				Event uint64
+				Kind  string
+				At    time.Time
+			}
+			if err := json.Unmarshal(raw, &e); err != nil {
+				t.Fatalf("history event %s: %v", raw, err)
+			}
+			if e.Event != from || e.At.IsZero() {
+				t.Fatalf("history event %s has not the number %d, or no time", raw, from)
+			}
+			kinds = append(kinds, e.Kind)
+			from++
+		}
+		if len(page) < 3 {
+			break
+		}
+	}
+	if want := "run_started signal_received signal_consumed run_completed"; strings.Join(kinds, " ") != want {
+		t.Errorf("the history is %v, want %s", kinds, want)
+	}
+	if uint64(len(kinds)) != total {
+		t.Errorf("the history has %d events, the run says %d", len(kinds), total)
+	}
+	if _, err := c.History(ctx, id, record.RunID{1}, 1, 1); !errors.Is(err, httpapi.ErrNotFound) {
+		t.Errorf("History of another run: %v, want ErrNotFound", err)
+	}
+}
+
+func (c contract) list(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	const n = 20
+	want := map[string]record.Status{}
+	for i := range n {
+		id := c.id(t, fmt.Sprintf("list-%d", i))
+		command := fmt.Sprintf("l%d", i)
+		if i%2 == 0 {
+			c.submit(t, id, start(command, Echo, `1`), record.OutcomeStarted)
+			c.closed(t, id)
+			want[id] = record.StatusCompleted
+		} else {
+			c.submit(t, id, start(command, Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+			want[id] = record.StatusRunning
+		}
+	}
+	for _, q := range []httpapi.ListQuery{
+		{}, {Type: Echo}, {Type: Greeting}, {Status: record.StatusRunning}, {Status: record.StatusCompleted},
+		{Type: Greeting, Status: record.StatusRunning}, {Type: Echo, Status: record.StatusFailed},
+	} {
+		seen := map[string]bool{}
+		for p := range c.Partitions() {
+			c.listPartition(ctx, t, p, q, seen)
+		}
+		for id, status := range want {
+			typ := Greeting
+			if status == record.StatusCompleted {
+				typ = Echo
+			}
+			matches := (q.Type == "" || q.Type == typ) && (q.Status == record.StatusNone || q.Status == status)
+			if seen[id] != matches {
+				t.Errorf("query %+v: %q is listed: %v, want %v", q, id, seen[id], matches)
+			}
+		}
+	}
+}
+
+func (c contract) listPartition(ctx context.Context, t *testing.T, p int32, q httpapi.ListQuery, seen map[string]bool) {
+	t.Helper()
+	q.Limit, q.After = 2, httpapi.ListPosition{}
+	for {
+		rows, err := c.List(ctx, p, q)
+		if err != nil {
+			t.Fatalf("list partition %d: %v", p, err)
+		}
+		for _, r := range rows {
+			at := httpapi.ListPosition{StartedAt: r.StartedAt, Run: r.Run}
+			if seen[r.WorkflowID] {
+				t.Errorf("partition %d, query %+v: %q is listed twice", p, q, r.WorkflowID)
+			}
+			if c.Partition(r.WorkflowID) != p {
+				t.Errorf("partition %d lists %q, which belongs to %d", p, r.WorkflowID, c.Partition(r.WorkflowID))
+			}
+			if !q.After.IsZero() && !q.After.Before(at) {
+				t.Errorf("partition %d: %q does not come after %+v", p, r.WorkflowID, q.After)
+			}
+			seen[r.WorkflowID], q.After = true, at
+		}
+		if len(rows) < q.Limit {
+			return
+		}
+	}
+}

@@ -1,0 +1,348 @@
+package httpapitest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/httpapi"
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/topology"
+	"github.com/odradek/odradek/workflow"
+)
+
+// Nobody owns a partition.
+const Nobody = -1
+
+// Cluster is instances that share workflows in memory. Partitions are Instance 0's
+// until Move. All methods may be called from any goroutine.
+type Cluster struct {
+	table *topology.Table
+	defs  map[string]workflow.Definition
+
+	mu        sync.Mutex
+	owners    []int
+	addrs     map[int]string
+	workflows map[string]*instance
+	now       record.Millis
+	offset    int64
+	lost      int             // so many next replies are lost
+	late      int             // so many next commands are never answered
+	gone      map[string]bool // workflows whose history is dropped
+	changed   chan struct{}   // closed at each change
+	submitted int
+}
+
+// instance is one workflow.
+type instance struct {
+	run      httpapi.Run
+	history  []record.HistoryEvent
+	commands map[string]bool
+	input    uint64
+	person   Person
+}
+
+// NewCluster has n partitions.
+func NewCluster(n int32) *Cluster {
+	c := &Cluster{
+		table: topology.TableZero(n), defs: map[string]workflow.Definition{}, owners: make([]int, n), addrs: map[int]string{},
+		workflows: map[string]*instance{}, gone: map[string]bool{}, changed: make(chan struct{}),
+		now: record.MillisOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+	}
+	for _, d := range Definitions() {
+		c.defs[d.Type()] = d
+	}
+	return c
+}
+
+// Instance is the i-th instance's engine.
+func (c *Cluster) Instance(i int) *Engine { return &Engine{c, i} }
+
+// SetAddr says where instance i's API is.
+func (c *Cluster) SetAddr(i int, addr string) { c.change(func() { c.addrs[i] = addr }) }
+
+// Move gives a partition to instance i, or to Nobody.
+func (c *Cluster) Move(partition int32, i int) { c.change(func() { c.owners[partition] = i }) }
+
+// MoveAll gives all partitions to instance i, or to Nobody.
+func (c *Cluster) MoveAll(i int) {
+	c.change(func() {
+		for p := range c.owners {
+			c.owners[p] = i
+		}
+	})
+}
+
+// LoseReplies lets the next n commands be applied and their replies be lost: the
+// lane was taken over in between (I1).
+func (c *Cluster) LoseReplies(n int) { c.change(func() { c.lost = n }) }
+
+// DelayReplies lets the next n commands be applied and never answered.
+func (c *Cluster) DelayReplies(n int) { c.change(func() { c.late = n }) }
+
+// DropHistory drops the chunks of a workflow's run.
+func (c *Cluster) DropHistory(workflowID string) { c.change(func() { c.gone[workflowID] = true }) }
+
+// Edit changes what is known of a workflow, for what this engine never does itself.
+func (c *Cluster) Edit(workflowID string, edit func(*httpapi.Run)) {
+	c.change(func() { edit(&c.workflows[workflowID].run) })
+}
+
+// Submitted counts the commands that reached an owner.
+func (c *Cluster) Submitted() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.submitted
+}
+
+func (c *Cluster) change(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Engine is one instance of a Cluster. It is an httpapi.Engine.
+type Engine struct {
+	c *Cluster
+	i int
+}
+
+// Types are those of Definitions.
+func (e *Engine) Types() []string { return []string{Echo, Greeting} }
+
+// Partitions is what NewCluster was given.
+func (e *Engine) Partitions() int32 { return e.c.table.Partitions }
+
+// Partition is by table zero.
+func (e *Engine) Partition(workflowID string) int32 { return e.c.table.Partition(workflowID) }
+
+// Owner is what Move said.
+func (e *Engine) Owner(p int32) (addr string, self, ok bool) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	o := e.c.owners[p]
+	return e.c.addrs[o], o == e.i, o != Nobody
+}
+
+// find gives the workflow if this instance owns its partition. The mutex is held.
+func (e *Engine) find(workflowID string) (*instance, error) {
+	if e.c.owners[e.Partition(workflowID)] != e.i {
+		return nil, fmt.Errorf("workflow %q: %w", workflowID, httpapi.ErrNotOwner)
+	}
+	w := e.c.workflows[workflowID]
+	if w == nil {
+		return nil, fmt.Errorf("workflow %q: %w", workflowID, httpapi.ErrNotFound)
+	}
+	return w, nil
+}
+
+// Submit applies the command at once.
+func (e *Engine) Submit(ctx context.Context, workflowID string, command record.Body) (reply record.Reply, err error) {
+	never := false
+	e.c.change(func() {
+		w, ferr := e.find(workflowID)
+		if w == nil && e.c.owners[e.Partition(workflowID)] != e.i {
+			err = ferr
+			return
+		}
+		e.c.submitted++
+		e.c.now += 1000
+		e.c.offset++
+		reply = e.apply(w, workflowID, command)
+		switch {
+		case e.c.lost > 0:
+			e.c.lost--
+			reply, err = record.Reply{}, httpapi.ErrNotOwner
+		case e.c.late > 0:
+			e.c.late--
+			never = true
+		}
+	})
+	if never {
+		<-ctx.Done()
+		return record.Reply{}, ctx.Err()
+	}
+	return reply, err
+}
+
+func (e *Engine) apply(w *instance, workflowID string, command record.Body) record.Reply {
+	switch b := command.(type) {
+	case *record.Start:
+		return e.start(w, workflowID, b)
+	case *record.Signal:
+		return e.signal(w, workflowID, b)
+	}
+	panic(fmt.Sprintf("httpapitest: no command is a %T", command))
+}
+
+func answer(w *instance, workflowID, commandID string, o record.Outcome, detail string) record.Reply {
+	r := record.Reply{CommandID: commandID, WorkflowID: workflowID, Outcome: o, Detail: detail}
+	if w != nil {
+		r.Run = w.run.Row.Run
+	}
+	return r
+}
+
+func (e *Engine) start(w *instance, workflowID string, b *record.Start) record.Reply {
+	hash := codec.CanonicalHash(b.Input)
+	if w != nil {
+		if w.commands[b.CommandID] || w.run.Row.Type == b.Type && w.input == hash {
+			return answer(w, workflowID, b.CommandID, record.OutcomeRepeated, "")
+		}
+		return answer(w, workflowID, b.CommandID, record.OutcomeConflict, fmt.Sprintf("workflow ID %q is in use by run %s", workflowID, w.run.Row.Run))
+	}
+	def, ok := e.c.defs[b.Type]
+	if !ok {
+		return answer(nil, workflowID, b.CommandID, record.OutcomeUnknownType, "workflow type "+b.Type+" is not known")
+	}
+	if err := def.CheckInput(b.Input); err != nil {
+		return answer(nil, workflowID, b.CommandID, record.OutcomeInvalid, fmt.Sprintf("input of workflow type %q: %v", b.Type, err))
+	}
+	w = &instance{commands: map[string]bool{b.CommandID: true}, input: hash}
+	w.run.Row = record.RunRow{
+		WorkflowID: workflowID, Type: b.Type, Version: 1, Status: record.StatusRunning, StartedAt: e.c.now,
+		Run: record.DeriveRunID(workflowID, record.Origin{Topic: record.TopicCommands, Offset: e.c.offset}, e.c.now),
+	}
+	e.c.workflows[workflowID] = w
+	e.add(w, &record.RunStarted{Type: b.Type, Version: 1, Input: b.Input, CommandID: b.CommandID})
+	if b.Type == Echo {
+		e.complete(w, b.Input)
+	} else if err := json.Unmarshal(b.Input, &w.person); err != nil {
+		panic("httpapitest: an input that was checked: " + err.Error())
+	}
+	return answer(w, workflowID, b.CommandID, record.OutcomeStarted, "")
+}
+
+func (e *Engine) signal(w *instance, workflowID string, b *record.Signal) record.Reply {
+	switch {
+	case w == nil:
+		return answer(nil, workflowID, b.CommandID, record.OutcomeNotFound, fmt.Sprintf("no workflow has the ID %q", workflowID))
+	case w.commands[b.CommandID]:
+		return answer(w, workflowID, b.CommandID, record.OutcomeRepeated, "")
+	case w.run.Row.Status.Closed():
+		return answer(w, workflowID, b.CommandID, record.OutcomeClosed, fmt.Sprintf("run %s is %s", w.run.Row.Run, w.run.Row.Status))
+	}
+	if err := e.c.defs[w.run.Row.Type].CheckSignal(b.Name, b.Payload); err != nil {
+		return answer(w, workflowID, b.CommandID, record.OutcomeInvalid, fmt.Sprintf("signal %q: %v", b.Name, err))
+	}
+	w.commands[b.CommandID] = true
+	e.add(w, &record.SignalReceived{Name: b.Name, Payload: b.Payload, CommandID: b.CommandID})
+	e.add(w, &record.SignalConsumed{Signal: w.run.Row.Events})
+	var word Word
+	if err := json.Unmarshal(b.Payload, &word); err != nil {
+		panic("httpapitest: a payload that was checked: " + err.Error())
+	}
+	if word.Fail != "" {
+		f := record.Failure{Kind: record.FailureApplication, Message: word.Fail}
+		w.run.Row.Status, w.run.Failure = record.StatusFailed, &f
+		w.run.Row.ClosedAt = e.c.now
+		e.add(w, &record.RunFailed{Failure: f})
+		return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
+	}
+	result, err := json.Marshal(Greeted{word.Word + " " + w.person.Name})
+	if err != nil {
+		panic("httpapitest: a result: " + err.Error())
+	}
+	e.complete(w, result)
+	return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
+}
+
+func (e *Engine) complete(w *instance, result []byte) {
+	w.run.Row.Status, w.run.Row.ClosedAt, w.run.Result = record.StatusCompleted, e.c.now, result
+	e.add(w, &record.RunCompleted{Result: result})
+}
+
+func (e *Engine) add(w *instance, b record.HistoryBody) {
+	w.run.Row.Events++
+	w.run.Row.UpdatedAt = e.c.now
+	w.history = append(w.history, record.HistoryEvent{No: w.run.Row.Events, At: e.c.now, Body: b})
+}
+
+// Run gives the workflow as it is.
+func (e *Engine) Run(_ context.Context, workflowID string) (httpapi.Run, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	w, err := e.find(workflowID)
+	if err != nil {
+		return httpapi.Run{}, err
+	}
+	return w.run, nil
+}
+
+// History gives the workflow's only run.
+func (e *Engine) History(_ context.Context, workflowID string, run record.RunID, from uint64, n int) ([]json.RawMessage, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	w, err := e.find(workflowID)
+	switch {
+	case err != nil:
+		return nil, err
+	case w.run.Row.Run != run:
+		return nil, httpapi.ErrNotFound
+	case e.c.gone[workflowID]:
+		return nil, httpapi.ErrHistoryGone
+	}
+	var events []json.RawMessage
+	for _, h := range w.history {
+		if h.No >= from && len(events) < n {
+			b, err := codec.HistoryJSON(h)
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, b)
+		}
+	}
+	return events, nil
+}
+
+// List sorts what the partition has.
+func (e *Engine) List(_ context.Context, p int32, q httpapi.ListQuery) ([]record.RunRow, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	if e.c.owners[p] != e.i {
+		return nil, httpapi.ErrNotOwner
+	}
+	at := func(r *record.RunRow) httpapi.ListPosition {
+		return httpapi.ListPosition{StartedAt: r.StartedAt, Run: r.Run}
+	}
+	var rows []record.RunRow
+	for id, w := range e.c.workflows {
+		r := w.run.Row
+		if e.Partition(id) == p && (q.Type == "" || q.Type == r.Type) && (q.Status == record.StatusNone || q.Status == r.Status) &&
+			(q.After.IsZero() || q.After.Before(at(&r))) {
+			rows = append(rows, r)
+		}
+	}
+	slices.SortFunc(rows, func(a, b record.RunRow) int {
+		if at(&a).Before(at(&b)) {
+			return -1
+		}
+		return 1
+	})
+	return rows[:min(len(rows), q.Limit)], nil
+}
+
+// WaitClosed looks again at each change.
+func (e *Engine) WaitClosed(ctx context.Context, workflowID string) error {
+	for {
+		e.c.mu.Lock()
+		w, err := e.find(workflowID)
+		closed := err == nil && w.run.Row.Status.Closed()
+		changed := e.c.changed
+		e.c.mu.Unlock()
+		if err != nil || closed {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
