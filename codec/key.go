@@ -19,6 +19,7 @@ import (
 //	dead letters           FFFF 'D' <topic u8> <partition u32> <offset u64>
 //	due index              FFFF 'T' <time u64> <kind u8> <workflow ID> 0 <run 16> <number u64>
 //	listing                FFFF 'L' <type> 0 <status u8> <^start u64> <run 16>
+//	witnesses              FFFF 'W' <number u32>
 //
 // Numbers are big-endian, times with the sign bit turned over, so that bytes
 // compare as the values do (K3). A workflow ID has no zero byte (F8).
@@ -48,6 +49,7 @@ const (
 	RowPositions
 	RowCheckpoint // stands in the store only
 	RowMeta       // stands in the store only
+	RowWitness    // stands in the store only
 )
 
 // Bytes of keys: never change one.
@@ -75,6 +77,7 @@ const (
 	kindPositions  = 'P'
 	kindCheckpoint = 'C'
 	kindMeta       = 'M'
+	kindWitness    = 'W'
 )
 
 // Travels reports whether rows of the kind go to the changelog: they are what a
@@ -149,7 +152,7 @@ func appendPartition(dst []byte, kind byte) []byte {
 }
 
 // AppendPartitionKey appends the key of a row that a partition has once, or, for
-// RowDue, RowListing and RowDeadLetter, what the keys of that kind begin with.
+// RowDue, RowListing, RowDeadLetter and RowWitness, what the keys of that kind begin with.
 func AppendPartitionKey(dst []byte, kind RowKind) []byte {
 	switch kind {
 	case RowDue:
@@ -166,6 +169,8 @@ func AppendPartitionKey(dst []byte, kind RowKind) []byte {
 		return appendPartition(dst, kindCheckpoint)
 	case RowMeta:
 		return appendPartition(dst, kindMeta)
+	case RowWitness:
+		return appendPartition(dst, kindWitness)
 	}
 	panic(fmt.Sprintf("codec: row kind %d is not a partition's", kind))
 }
@@ -262,16 +267,38 @@ func decodeKey(key []byte) (Key, error) {
 			r.fail("a command ID is missing")
 		}
 	default:
-		rank := r.byte()
-		if r.err == nil && rank > rankSummary {
-			return Key{}, fmt.Errorf("rows of rank %d: %w", rank, ErrFormatNewer)
-		}
-		if rank < rankRun {
-			r.fail("rank")
-		}
-		k.Kind, k.No = RowKind(rank-rankRun)+RowRun, r.uint64()
+		k.Kind, k.No = r.rowOfRun()
 	}
 	return k, r.end()
+}
+
+// rowOfRun reads rank and number.
+func (r *reader) rowOfRun() (RowKind, uint64) {
+	rank := r.byte()
+	switch {
+	case r.err != nil:
+	case rank > rankSummary:
+		r.err = fmt.Errorf("rows of rank %d: %w", rank, ErrFormatNewer)
+	case rank < rankRun:
+		r.fail("rank")
+	}
+	return RowKind(rank-rankRun) + RowRun, r.uint64()
+}
+
+// DecodeRowKey reads what follows AppendRunPrefix in the key of a run's row.
+func DecodeRowKey(rest []byte) (kind RowKind, run record.RunID, no uint64, err error) {
+	r := reader{b: rest}
+	run = r.runID()
+	kind, no = r.rowOfRun()
+	if err := r.end(); err != nil {
+		return RowNone, record.RunID{}, 0, fmt.Errorf("key of a run's row %x: %w", rest[:min(len(rest), 64)], err)
+	}
+	return kind, run, no, nil
+}
+
+// AppendWitnessKey appends the key of a witness: what they are for, the store says.
+func AppendWitnessKey(dst []byte, no uint32) []byte {
+	return binary.BigEndian.AppendUint32(appendPartition(dst, kindWitness), no)
 }
 
 func partitionKey(k Key, kind byte, r reader) (Key, error) {
@@ -298,6 +325,8 @@ func partitionKey(k Key, kind byte, r reader) (Key, error) {
 		k.Kind = RowCheckpoint
 	case kindMeta:
 		k.Kind = RowMeta
+	case kindWitness:
+		k.Kind, k.No = RowWitness, uint64(r.fixed32())
 	default:
 		return Key{}, fmt.Errorf("rows of kind %q: %w", kind, ErrFormatNewer)
 	}
