@@ -30,9 +30,6 @@ func (s *service) work(j *job) {
 		Service: s.name, Operation: task.Operation, WorkflowID: task.WorkflowID, WorkflowType: task.Type,
 		Task: task.ID, Key: task.Key, Attempt: task.Attempt, Input: task.Input, Trace: traceOf(headers),
 	}
-	if fault.Off(fault.FreshKey) {
-		call.Key = fmt.Sprintf("%s.%d.%d", call.Key, call.Attempt, time.Now().UnixNano())
-	}
 	begun := time.Now()
 	result, failure, cut := s.call(j, call)
 	ended := CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCompleted}

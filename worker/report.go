@@ -70,7 +70,7 @@ func (s *service) undecodable(j *job, headers []record.Header, reason error) {
 	var task record.TaskID
 	named := false
 	for _, h := range headers {
-		if h.Key == "od-task" {
+		if h.Key == codec.HeaderTask {
 			id, err := record.ParseTaskID(string(h.Value))
 			task, named = id, err == nil
 		}

@@ -21,6 +21,10 @@ import (
 // forward by the engine (S1), nothing else.
 const tableRefresh = time.Minute
 
+// stopGrace is what Stop may take after the calls have ended: producing, the last
+// commit, leaving the groups. Without Kafka it is spent in vain.
+const stopGrace = 5 * time.Second
+
 var errUnknownTopic = kerr.UnknownTopicOrPartition
 
 // Worker serves the tasks of services. Start it once, Stop it once; Stop before
@@ -108,8 +112,7 @@ func (w *Worker) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// readTable reads the slot table from control, or takes table zero of the events
-// topic as long as no engine wrote one.
+// readTable reads the slot table from control.
 func (w *Worker) readTable(ctx context.Context) error {
 	table, err := kafka.ReadTable(ctx, w.producer, w.names)
 	if err != nil {
@@ -160,8 +163,8 @@ func (w *Worker) later(d time.Duration, do, never func()) {
 
 // Stop stops fetching, lets running calls end for at most DrainTimeout (less if ctx
 // ends sooner), produces and commits what they gave, and leaves the groups. It
-// returns ctx's error if that came too late for some of it; then the group
-// redelivers, and nothing is lost.
+// returns an error if there was no time for some of it; then the group redelivers,
+// and nothing is lost.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
 	if !w.started || w.stopped {
@@ -176,6 +179,8 @@ func (w *Worker) Stop(ctx context.Context) error {
 		go never()
 	}
 	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.DrainTimeout+stopGrace)
+	defer cancel()
 	w.stopFetch()
 	w.loops.Wait()
 	var services sync.WaitGroup

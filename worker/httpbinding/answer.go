@@ -1,0 +1,254 @@
+package httpbinding
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/worker"
+)
+
+// Codes of failures that bindings report.
+const (
+	// CodeRequestNotBuilt (kind binding): input and binding do not fit. Retryable.
+	CodeRequestNotBuilt = "request_not_built"
+	// CodeResultNotMapped (kind binding): the call succeeded and its answer does not fit
+	// the result mapping. Retryable, with the same key.
+	CodeResultNotMapped = "result_not_mapped"
+	// CodeAnswerTooLarge (kind binding): above answer_bytes_max, decompressed. Not
+	// retryable.
+	CodeAnswerTooLarge = "answer_too_large"
+)
+
+// resultMapping says what of an answer is the task's result.
+type resultMapping struct {
+	mode  resultMode
+	value value // resultTree
+}
+
+type resultMode uint8
+
+const (
+	resultBody resultMode = iota // the JSON body as it is; an empty one is null
+	resultText                   // the body as a JSON string
+	resultNone                   // null, whatever the body is
+	resultTree                   // built of the body's fields
+)
+
+// result reads body, text, none, or a template over the answer.
+func (d *decoder) result(n *yaml.Node, key string) resultMapping {
+	if n.Kind == yaml.ScalarNode {
+		switch n.Value {
+		case "body":
+			return resultMapping{mode: resultBody}
+		case "text":
+			return resultMapping{mode: resultText}
+		case "none":
+			return resultMapping{mode: resultNone}
+		}
+	}
+	v := d.tree(n, key, place{attrs: answerAttrs, vars: answerVars(), optional: true, references: true})
+	if l, ok := v.(literal); ok {
+		d.problem(n, key, fmt.Sprintf("the result is the constant %q", fmt.Sprint(l.v)), "Write body, text, none, a mapping, a {field} of the answer or an = expression")
+	}
+	return resultMapping{mode: resultTree, value: v}
+}
+
+// outcome reads an answer and says what it means.
+func (t *Task) outcome(resp *http.Response, call *worker.Call, now time.Time) ([]byte, error) {
+	switch class := t.statuses.of(resp.StatusCode); class {
+	case classCompleted:
+		return t.completed(resp, call)
+	default:
+		return nil, t.refused(resp, class, now)
+	}
+}
+
+// completed maps a success to the task's result.
+func (t *Task) completed(resp *http.Response, call *worker.Call) ([]byte, error) {
+	if t.result.mode == resultNone {
+		return []byte("null"), nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, t.answerBytes+1))
+	if err != nil {
+		return nil, err // the connection: the caller classifies it
+	}
+	if int64(len(body)) > t.answerBytes {
+		return nil, &record.Failure{
+			Kind: record.FailureBinding, Code: CodeAnswerTooLarge, HTTPStatus: resp.StatusCode,
+			Message: fmt.Sprintf("%s: the answer has more than %d bytes; raise answer_bytes_max of the task, or ask the API for less", t.key, t.answerBytes),
+		}
+	}
+	result, err := t.mapResult(resp, body, call)
+	if err != nil {
+		return nil, &record.Failure{
+			Kind: record.FailureBinding, Code: CodeResultNotMapped, Retryable: true, HTTPStatus: resp.StatusCode,
+			Message: fmt.Sprintf("%s: the API answered %d, but %v", t.key, resp.StatusCode, err),
+			Problem: snippet(body),
+		}
+	}
+	return result, nil
+}
+
+func (t *Task) mapResult(resp *http.Response, body []byte, call *worker.Call) ([]byte, error) {
+	trimmed := bytes.TrimSpace(body)
+	switch t.result.mode {
+	case resultText:
+		if !utf8.Valid(body) {
+			return nil, errors.New("its body is not UTF-8 text")
+		}
+		return json.Marshal(string(body))
+	case resultBody:
+		if len(trimmed) == 0 {
+			return []byte("null"), nil
+		}
+		if err := checkJSON(trimmed); err != nil {
+			return nil, fmt.Errorf("its body (%s) is no result: %w; set result of the task to text or none", contentType(resp), err)
+		}
+		return trimmed, nil
+	}
+	s := &scope{what: "answer", json: trimmed, attr: map[string]string{"status": strconv.Itoa(resp.StatusCode)}}
+	s.more = func() map[string]any {
+		headers := make(map[string]string, len(resp.Header))
+		for k := range resp.Header {
+			headers[strings.ToLower(k)] = resp.Header.Get(k)
+		}
+		input, _ := requestScope(call).value() // not JSON: null
+		return map[string]any{"status": resp.StatusCode, "headers": headers, "input": plain(input)}
+	}
+	v, present, err := t.result.value.eval(s)
+	if err != nil {
+		return nil, fmt.Errorf("result: %w", err)
+	}
+	if !present {
+		return []byte("null"), nil
+	}
+	out, err := encode(v)
+	if err != nil {
+		return nil, fmt.Errorf("result: %w", err)
+	}
+	return out, nil
+}
+
+// refused makes the failure of an answer that is not a success, with the API's own
+// problem document.
+func (t *Task) refused(resp *http.Response, class class, now time.Time) *record.Failure {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, record.ProblemBytesMax+1)) // what came of it
+	f := &record.Failure{
+		Kind: record.FailureHTTP, Code: "http_" + strconv.Itoa(resp.StatusCode),
+		HTTPStatus: resp.StatusCode, Retryable: class == classRetry,
+		Message: fmt.Sprintf("%s: the API answered %d %s", t.key, resp.StatusCode, http.StatusText(resp.StatusCode)),
+	}
+	if resp.StatusCode >= 300 && resp.StatusCode <= 399 {
+		f.Message += "; redirects are not followed, set base_url and path to where the API is now"
+	}
+	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 {
+		f.Problem = snippet(trimmed)
+		if len(trimmed) <= record.ProblemBytesMax && checkJSON(trimmed) == nil {
+			f.Problem = trimmed
+			describe(f, trimmed)
+		}
+	}
+	if f.Retryable {
+		f.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), now, t.retryMax)
+	}
+	return f
+}
+
+// describe takes code and text of a problem document (RFC 9457) or of the shapes
+// that APIs use instead.
+func describe(f *record.Failure, body []byte) {
+	var p struct {
+		Title   string          `json:"title"`
+		Detail  string          `json:"detail"`
+		Message string          `json:"message"`
+		Code    json.RawMessage `json:"code"`
+	}
+	if json.Unmarshal(body, &p) != nil {
+		return
+	}
+	var code string
+	if json.Unmarshal(p.Code, &code) == nil && snakeCase(code) {
+		f.Code = code
+	}
+	for _, text := range []string{p.Title, p.Detail, p.Message} {
+		if text = printable(text); text != "" {
+			f.Message += ": " + text
+		}
+	}
+}
+
+// snakeCase reports whether s may be a failure's code.
+func snakeCase(s string) bool {
+	for _, c := range s {
+		if c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 100
+}
+
+// printable drops control characters: messages are shown in terminals.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// snippetBytes is how much of a body that is no problem document is kept.
+const snippetBytes = 1 << 10
+
+// snippet keeps the beginning of any body as a JSON string.
+func snippet(body []byte) json.RawMessage {
+	if len(body) == 0 {
+		return nil
+	}
+	text := strings.ToValidUTF8(string(body[:min(len(body), snippetBytes)]), "")
+	b, err := json.Marshal(text)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+func contentType(resp *http.Response) string {
+	t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return "without a content type"
+	}
+	return printable(t)
+}
+
+// retryAfter reads seconds or an HTTP date; 0 if there is neither. What is longer
+// than most becomes most.
+func retryAfter(v string, now time.Time, most time.Duration) time.Duration {
+	v = strings.TrimSpace(v)
+	if v == "" {
+		return 0
+	}
+	var d time.Duration
+	if digits := strings.TrimLeft(v, "0123456789"); digits == "" {
+		seconds, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || seconds > int64(most/time.Second) {
+			return most
+		}
+		d = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(v); err == nil {
+		d = at.Sub(now)
+	}
+	return max(0, min(d, most))
+}

@@ -1,0 +1,113 @@
+package httpbinding
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/worker"
+)
+
+const (
+	dialTimeout      = 10 * time.Second
+	idleTimeout      = 90 * time.Second
+	answerHeaderMax  = 64 << 10
+	handshakeTimeout = 10 * time.Second
+)
+
+// Handlers gives the file's handlers and the settings of its services.
+func (f *File) Handlers() ([]worker.Handler, map[string]worker.Service) {
+	var handlers []worker.Handler
+	services := map[string]worker.Service{}
+	for _, s := range f.Services {
+		services[s.Name] = worker.Service{Concurrency: s.Concurrency}
+		client := s.client()
+		for _, t := range s.Tasks {
+			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
+				return t.do(ctx, client, call)
+			}, worker.WithTimeout(t.Timeout)))
+		}
+	}
+	return handlers, services
+}
+
+// client is the service's HTTP client: its connections, none to anybody else.
+func (s *Service) client() *http.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: s.dial.control}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                  nil, // a proxy would dial for us, unchecked
+			DialContext:            dialer.DialContext,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           s.Concurrency,
+			MaxIdleConnsPerHost:    s.Concurrency,
+			IdleConnTimeout:        idleTimeout,
+			TLSHandshakeTimeout:    handshakeTimeout,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			MaxResponseHeaderBytes: answerHeaderMax,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// do makes one attempt. The context's end bounds it, the answer's body included.
+func (t *Task) do(ctx context.Context, client *http.Client, call *worker.Call) ([]byte, error) {
+	req, err := t.request(ctx, call)
+	if err != nil {
+		return nil, t.notBuilt(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, t.noAnswer(ctx, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	result, err := t.outcome(resp, call, time.Now())
+	var f *record.Failure
+	if err != nil && !errors.As(err, &f) {
+		return nil, t.noAnswer(ctx, err)
+	}
+	return result, err
+}
+
+// noAnswer is the failure of a call without a whole answer. Whether the API did what
+// was asked is unknown: the next attempt carries the same key.
+func (t *Task) noAnswer(ctx context.Context, err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err // without the address, which holds the payload's fields
+	}
+	if ctx.Err() != nil {
+		return err // the worker knows whether the time was up or the record moves
+	}
+	f := &record.Failure{Kind: record.FailureNetwork, Code: networkCode(err), Retryable: true}
+	f.Message = fmt.Sprintf("%s: no answer from %s: %s", t.key, t.service.base.Host, printable(err.Error()))
+	return f
+}
+
+// networkCode sorts errors of the connection for metrics.
+func networkCode(err error) string {
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, errAddressDenied):
+		return "address_denied"
+	case errors.As(err, &dns):
+		return "dns"
+	case errors.As(err, &cert), errors.As(err, &record), strings.Contains(err.Error(), "tls: "):
+		return "tls"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection_refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "connection_reset"
+	}
+	return "no_answer"
+}

@@ -1,0 +1,85 @@
+package httpbinding
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
+)
+
+const (
+	// expressionNodesMax bounds an expression's size; longer ones belong into a service.
+	expressionNodesMax = 500
+	// expressionMemoryMax bounds what an expression may allocate, in the vm's units: about
+	// one for each element of a list or map that it makes.
+	expressionMemoryMax = 100_000
+)
+
+// expression is "= ...": expr-lang, compiled at load. It sees only the values that
+// it is given, no functions of ours, and not the time: all attempts of a task must
+// make the same request.
+type expression struct {
+	source  string
+	program *vm.Program
+}
+
+// compileExpression compiles the text after "=". vars are the names that it may use.
+func compileExpression(source string, vars types.Map) (value, error) {
+	program, err := expr.Compile(source,
+		expr.Env(vars), expr.MaxNodes(expressionNodesMax),
+		expr.DisableBuiltin("now"))
+	if err != nil {
+		// expr's text shows the line with a mark below; one line is enough here.
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return nil, fmt.Errorf("expression %q: %s", source, first)
+	}
+	return &expression{source, program}, nil
+}
+
+func (e *expression) String() string { return "= " + e.source }
+
+func (e *expression) eval(s *scope) (v any, present bool, err error) {
+	machine := vm.VM{MemoryBudget: expressionMemoryMax}
+	vars, err := s.variables()
+	if err != nil {
+		return nil, false, err
+	}
+	v, err = machine.Run(e.program, vars)
+	if err != nil {
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return nil, false, fmt.Errorf("expression %q: %s", e.source, first)
+	}
+	return v, true, nil
+}
+
+// plain gives a value with numbers that expressions can count with: int where the
+// number is one, otherwise float64.
+func plain(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return int(n)
+		}
+		f, err := v.Float64()
+		if err != nil {
+			return v.String() // beyond float64: text keeps it
+		}
+		return f
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = plain(v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k := range v {
+			out[k] = plain(v[k])
+		}
+		return out
+	}
+	return v
+}

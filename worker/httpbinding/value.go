@@ -1,0 +1,284 @@
+package httpbinding
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// scope is what a template or expression may look at.
+type scope struct {
+	what string            // "input" or "answer", for messages
+	json []byte            // what {field} refers to: the input, or the answer's body
+	attr map[string]string // what {$name} refers to
+	more func() map[string]any
+
+	root    any // decoded json; it and vars are made on first use
+	decoded bool
+	vars    map[string]any
+}
+
+// value decodes the payload; nothing at all reads as null.
+func (s *scope) value() (any, error) {
+	if s.decoded || len(bytes.TrimSpace(s.json)) == 0 {
+		return s.root, nil
+	}
+	v, err := decodeJSON(s.json)
+	if err != nil {
+		return nil, fmt.Errorf("the %s has no fields: %w", s.what, err)
+	}
+	s.root, s.decoded = v, true
+	return v, nil
+}
+
+// variables gives what expressions see: the payload under its name, and more.
+func (s *scope) variables() (map[string]any, error) {
+	if s.vars != nil {
+		return s.vars, nil
+	}
+	root, err := s.value()
+	if err != nil {
+		return nil, err
+	}
+	s.vars = s.more()
+	name := "input"
+	if s.what == "answer" {
+		name = "body"
+	}
+	s.vars[name] = plain(root)
+	return s.vars, nil
+}
+
+// value is a compiled template. eval gives a JSON value (nil, bool, string,
+// json.Number, float64, int, []any, map[string]any or encoded json.RawMessage);
+// present is false if an optional field is not there.
+type value interface {
+	eval(s *scope) (v any, present bool, err error)
+}
+
+// literal is a value from the file.
+type literal struct{ v any }
+
+func (l literal) eval(*scope) (any, bool, error) { return l.v, true, nil }
+
+// ref is {a.b.c}: a field of the root by its path; {a?} may be missing or null.
+type ref struct {
+	path     []string
+	optional bool
+	attr     bool // {$name}
+}
+
+func (r ref) String() string {
+	name := strings.Join(r.path, ".")
+	if r.attr {
+		name = "$" + name
+	}
+	if r.optional {
+		name += "?"
+	}
+	return "{" + name + "}"
+}
+
+func (r ref) eval(s *scope) (any, bool, error) {
+	if r.attr {
+		return s.attr[r.path[0]], true, nil
+	}
+	v, err := s.value()
+	if err != nil {
+		return nil, false, err
+	}
+	for i, name := range r.path {
+		var next any
+		found := false
+		switch at := v.(type) {
+		case map[string]any:
+			next, found = at[name]
+		case []any:
+			if n, err := strconv.Atoi(name); err == nil && n >= 0 && n < len(at) {
+				next, found = at[n], true
+			}
+		}
+		if !found {
+			if r.optional {
+				return nil, false, nil
+			}
+			return nil, false, r.missing(s, v, i)
+		}
+		v = next
+	}
+	if v == nil && r.optional {
+		return nil, false, nil
+	}
+	return v, true, nil
+}
+
+// missing says what is there instead of the i-th name of the path.
+func (r ref) missing(s *scope, at any, i int) error {
+	where := "the " + s.what
+	if i > 0 {
+		where += "'s " + strings.Join(r.path[:i], ".")
+	}
+	switch v := at.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			return fmt.Errorf("%s needs %q, but %s is an empty object", r, r.path[i], where)
+		}
+		names := make([]string, 0, len(v))
+		for k := range v {
+			names = append(names, k)
+		}
+		if near := nearest(r.path[i], names); near != "" {
+			return fmt.Errorf("%s needs %q, but %s has only %q; rename one", r, r.path[i], where, near)
+		}
+		return fmt.Errorf("%s needs %q, which %s does not have", r, r.path[i], where)
+	case []any:
+		return fmt.Errorf("%s needs element %q, but %s is a list of %d", r, r.path[i], where, len(v))
+	}
+	return fmt.Errorf("%s needs %q, but %s is %s", r, r.path[i], where, kindOf(at))
+}
+
+// text is parts that make one string; absent if one of its optional parts is.
+type text struct{ parts []value }
+
+func (t text) eval(s *scope) (any, bool, error) {
+	var b strings.Builder
+	for _, p := range t.parts {
+		v, present, err := p.eval(s)
+		if err != nil || !present {
+			return nil, present, err
+		}
+		str, err := scalar(v)
+		if err != nil {
+			return nil, false, fmt.Errorf("%v: %w", p, err)
+		}
+		b.WriteString(str)
+	}
+	return b.String(), true, nil
+}
+
+// object is a mapping of the file; fields that are absent are left out.
+type object struct {
+	names  []string
+	values []value
+}
+
+func (o object) eval(s *scope) (any, bool, error) {
+	out := make(map[string]any, len(o.names))
+	for i, name := range o.names {
+		v, present, err := o.values[i].eval(s)
+		if err != nil {
+			return nil, false, fmt.Errorf("%s: %w", name, err)
+		}
+		if present {
+			out[name] = v
+		}
+	}
+	return out, true, nil
+}
+
+// list is a sequence of the file; elements that are absent are left out.
+type list struct{ values []value }
+
+func (l list) eval(s *scope) (any, bool, error) {
+	out := make([]any, 0, len(l.values))
+	for i, e := range l.values {
+		v, present, err := e.eval(s)
+		if err != nil {
+			return nil, false, fmt.Errorf("element %d: %w", i, err)
+		}
+		if present {
+			out = append(out, v)
+		}
+	}
+	return out, true, nil
+}
+
+// scalar is a value as text in a path, a query, a header or inside a string.
+func scalar(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case json.Number:
+		return v.String(), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case int:
+		return strconv.Itoa(v), nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return "", errors.New("is not a number that JSON has")
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	}
+	return "", fmt.Errorf("is %s; text, a number, true or false fits here", kindOf(v))
+}
+
+// kindOf names a JSON value's kind for people.
+func kindOf(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "text"
+	case bool:
+		return "true or false"
+	case json.Number, int, int64, float64:
+		return "a number"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "an object"
+	}
+	return fmt.Sprintf("a %T", v)
+}
+
+// jsonDepthMax bounds the nesting of payloads and answers that a binding looks
+// into: deeper ones cost stack and are nobody's API.
+const jsonDepthMax = 64
+
+var errDepth = fmt.Errorf("it is nested deeper than %d", jsonDepthMax)
+
+// checkJSON reports why b is not one JSON value of bearable depth; nil if it is.
+func checkJSON(b []byte) error {
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString:
+			if c == '\\' {
+				i++
+			} else if c == '"' {
+				inString = false
+			}
+		case c == '"':
+			inString = true
+		case c == '{' || c == '[':
+			if depth++; depth > jsonDepthMax {
+				return errDepth
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	if !json.Valid(b) {
+		return errors.New("it is not JSON")
+	}
+	return nil
+}
+
+// decodeJSON decodes one JSON value and keeps numbers as they are written.
+func decodeJSON(b []byte) (any, error) {
+	if err := checkJSON(b); err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(strings.NewReader(string(b)))
+	dec.UseNumber()
+	var v any
+	err := dec.Decode(&v)
+	return v, err
+}
