@@ -13,7 +13,6 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
 	"github.com/odradek/odradek/topology"
@@ -54,10 +53,15 @@ type harness struct {
 
 func newHarness(t *testing.T, cacheRuns int) *harness {
 	t.Helper()
+	return newHarnessOf(t, cacheRuns, 1)
+}
+
+func newHarnessOf(t *testing.T, cacheRuns int, partitions int32) *harness {
+	t.Helper()
 	h := &harness{
 		now: record.MillisOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)),
 		cfg: Config{
-			Partition: 0, Namespace: "ns", Table: topology.TableZero(1),
+			Partition: 0, Namespace: "ns", Table: topology.TableZero(partitions),
 			Services: map[string]int32{"pay": 1}, Definitions: definitions(), CacheRuns: cacheRuns, Build: "b1",
 		},
 		runs: map[record.RunID]string{},
@@ -213,6 +217,14 @@ func (h *harness) due(t *testing.T) {
 //	garbage ID
 func (h *harness) step(t *testing.T, line string) {
 	t.Helper()
+	if err := h.p.Step(h.record(t, line)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// record makes the record; nil if the line names a run that there is not.
+func (h *harness) record(t *testing.T, line string) *record.Record {
+	t.Helper()
 	f := strings.Fields(line)
 	h.offset++
 	r := &record.Record{Origin: record.Origin{Topic: record.TopicCommands, Offset: h.offset, Timestamp: 1}, WorkflowID: f[1], Raw: record.Raw{Key: []byte(f[1])}}
@@ -221,6 +233,9 @@ func (h *harness) step(t *testing.T, line string) {
 		if id, ok := strings.CutPrefix(x, "id="); ok {
 			commandID = id
 		}
+	}
+	if needsRun(line) && !h.has(t, f[1]) {
+		return nil
 	}
 	task := func() record.TaskID {
 		s, err := h.store.Load(f[1])
@@ -248,9 +263,7 @@ func (h *harness) step(t *testing.T, line string) {
 	default:
 		t.Fatalf("unknown step %q", line)
 	}
-	if err := h.p.Step(r); err != nil {
-		t.Fatal(err)
-	}
+	return r
 }
 
 // show prints what a batch wrote, with run IDs as run1, run2 ...
@@ -427,5 +440,3 @@ func extra(typ string) workflow.Definition {
 		return n + m, nil
 	}, more)
 }
-
-var _ = codec.Hash

@@ -20,7 +20,11 @@ const (
 func (p *Partition) refuseRun(e *entry) *machine.Refusal {
 	if !e.coded {
 		r := &e.state.Run
-		return &machine.Refusal{Code: "no_code", Detail: fmt.Sprintf("this binary has no workflow type %q of version %d: deploy one that has it, and the run goes on by itself", r.Type, r.Version)}
+		version := ""
+		if r.Version > 0 {
+			version = fmt.Sprintf(" of version %d", r.Version)
+		}
+		return &machine.Refusal{Code: "no_code", Detail: fmt.Sprintf("this binary has no workflow type %q%s: deploy one that has it, and the run goes on by itself", r.Type, version)}
 	}
 	if r, ok := p.condemned[e.state.Run.Run]; ok {
 		delete(p.condemned, e.state.Run.Run)
