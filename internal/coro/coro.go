@@ -44,6 +44,7 @@ type Coro struct {
 	stop      func()
 	yield     func(struct{}) bool
 	exit      Exit
+	held      bool // the body's Goexit is parked in a deferred call
 	unwinding bool // stop is under way: a Goexit is ours
 }
 
@@ -77,14 +78,14 @@ func (c *Coro) Resume(afterSwitch func()) Exit {
 // unwound.
 func (c *Coro) put(kept bool) {
 	state := stateParked
-	if c.exit.How == Returned || c.exit.How == Panicked {
+	if c.exit.How != Parked && !c.held {
 		state = stateEnded
 	}
 	if !c.state.CompareAndSwap(stateRunning, state) { // stopped meanwhile
 		c.unwind()
 		return
 	}
-	if !kept || c.exit.How == Goexited {
+	if !kept || c.held {
 		c.Stop()
 	}
 }
@@ -132,26 +133,36 @@ func (c *Coro) unwind() {
 	}()
 }
 
-// seq is the coroutine's first frame; Within looks for it.
+// seq is the coroutine's first frame; Within looks for it. A Goexit of the body's
+// would go on in whoever resumed us (K1): it is held in a deferred call, parked,
+// until put stops the coroutine.
 func (c *Coro) seq(yield func(struct{}) bool) {
 	c.yield = yield
 	c.owner.set()
+	ended := false
+	defer func() {
+		if !ended && !c.unwinding {
+			c.held = true
+			yield(struct{}{})
+		}
+	}()
+	c.call()
+	ended = true
+}
+
+// call runs the body and notes how it ended. It returns unless a Goexit is under
+// way, which can be so after a panic too: a deferred call of the Goexit panicked.
+func (c *Coro) call() {
 	returned := false
 	defer func() {
 		value := recover()
-		if c.unwinding {
-			return // a panic of the body's defers ends here, our Goexit goes on
-		}
-		if returned {
+		switch {
+		case returned:
 			c.exit = Exit{How: Returned}
-			return
-		}
-		c.exit = Exit{How: Panicked, Value: value, Stack: callers()}
-		if value == nil {
-			// Goexit would now go on in whoever resumed us (K1). Held here, in a
-			// deferred call, it goes on when put stops the coroutine.
-			c.exit.How = Goexited
-			yield(struct{}{})
+		case value != nil:
+			c.exit = Exit{How: Panicked, Value: value, Stack: callers()}
+		default:
+			c.exit = Exit{How: Goexited, Stack: callers()}
 		}
 	}()
 	c.body()
