@@ -36,19 +36,19 @@ func TestBatchesDoNotMatter(t *testing.T) {
 				}))
 			}
 			var flight []*Batch
-			settleAll := func() {
-				for _, b := range flight {
+			settle := func(n int) {
+				for _, b := range flight[:n] {
 					many.settle(t, b)
 				}
-				flight = nil
+				flight = flight[n:]
 			}
 			for i := 0; i < len(records); {
-				if len(flight) == depthMax || rapid.IntRange(0, 3).Draw(rt, "settle") == 0 {
-					settleAll()
-					if rapid.IntRange(0, 4).Draw(rt, "lose") == 0 {
-						if err := many.p.Discard(); err != nil {
-							t.Fatal(err)
-						}
+				if n := len(flight); n > 0 {
+					settle(rapid.IntRange(max(0, n-depthMax+1), n).Draw(rt, "settle"))
+				}
+				if len(flight) == 0 && rapid.IntRange(0, 9).Draw(rt, "lose") == 0 {
+					if err := many.p.Discard(); err != nil {
+						t.Fatal(err)
 					}
 				}
 				many.p.Begin(many.now)
@@ -60,11 +60,9 @@ func TestBatchesDoNotMatter(t *testing.T) {
 				if b := many.p.Finish(); b != nil {
 					sent[1] = collect(sent[1], b)
 					flight = append(flight, b)
-				} else if len(flight) > 0 {
-					settleAll()
 				}
 			}
-			settleAll()
+			settle(len(flight))
 			pause := time.Duration(rapid.IntRange(0, 4000).Draw(rt, "pause")) * time.Second
 			one.now, many.now = one.now.Add(pause), many.now.Add(pause)
 			sent[0] = collect(sent[0], one.batch(t, func() { one.due(t) }))
