@@ -53,7 +53,7 @@ func (ps Problems) sorted() Problems {
 // nearest gives the word that the unknown one was probably meant to be; "" if none
 // is near: a third of its letters may differ, and case does not count.
 func nearest(unknown string, known []string) string {
-	best, least := "", len(unknown)/3+1
+	best, least := "", (len(unknown)+1)/3
 	for _, k := range known {
 		if d := distance(strings.ToLower(unknown), strings.ToLower(k)); d <= least && (best == "" || d < least) {
 			best, least = k, d

@@ -100,9 +100,6 @@ func (d *decoder) path(n *yaml.Node, key string) []value {
 	case !strings.HasPrefix(src, "/"):
 		d.problem(n, key, fmt.Sprintf("%q does not begin with /", src), "The path goes below base_url; scheme and host are fixed there")
 		return nil
-	case strings.ContainsAny(src, "?#"):
-		d.problem(n, key, "a path ends before ? and #", "Put parameters into query")
-		return nil
 	}
 	v := d.template(n, key, src, place{attrs: requestAttrs, references: true})
 	var parts []value
@@ -121,6 +118,10 @@ func (d *decoder) path(n *yaml.Node, key string) []value {
 		} else {
 			static.WriteString("x")
 		}
+	}
+	if strings.ContainsAny(static.String(), "?#") {
+		d.problem(n, key, "a path ends before ? and #", "Put parameters into query")
+		return nil
 	}
 	if err := checkStaticPath(static.String()); err != nil {
 		d.problem(n, key, err.Error(), "Write the path as the API documents it, percent-encoded")
