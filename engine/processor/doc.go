@@ -5,21 +5,21 @@
 // A lane's states. Everything that can go wrong leads to the one recovery there
 // is, the takeover:
 //
-//	          assigned
-//	             |
-//	             v
-//	  +----> Opening ----> Fencing ----> Restoring ----> Running ---+
-//	  |       store      a, then b,     changelog to      step,     |
-//	  |                  then c (P1)    its end           commit    |
-//	  |                                                             |
-//	  |    +-------------------- any doubt -------------------------+
-//	  |    |                                                        |
-//	  |    +--> Waiting   pause 50 ms to 5 s ------------+          |
-//	  |    +--> Fenced    the group must confirm (P3) ---+          |
-//	  +--------------------------------------------------+          |
-//	       +--> Incident  Kafka lost data: an operator decides      |
-//	                                                                v
-//	       revoked, in any state: batches on their way end ----> Released
+//	        assigned
+//	           |
+//	           v
+//	+----> Opening ----> Fencing ----> Restoring ----> Running ---+
+//	|       store      a, then b,     changelog to      step,     |
+//	|                  then c (P1)    its end           commit    |
+//	|                                                             |
+//	|    +-------------------- any doubt -------------------------+
+//	|    |                                                        |
+//	|    +--> Waiting   pause 50 ms to 5 s ------------+          |
+//	|    +--> Fenced    the group must confirm (P3) ---+          |
+//	+--------------------------------------------------+          |
+//	     +--> Incident  Kafka lost data: an operator decides      |
+//	                                                              v
+//	     revoked, in any state: batches on their way end ----> Released
 //
 // The goroutines of a lane:
 //

@@ -208,7 +208,7 @@ func (l *lane) judge(ctx context.Context, err error) (time.Duration, error) {
 
 // pause is 50ms, doubling to 5s, each half random.
 func (l *lane) pause() time.Duration {
-	d := min(takeoverPauseMin<<min(max(l.failures-1, 0), 8), takeoverPauseMax)
+	d := min(l.cfg.ports.pauseMin<<min(max(l.failures-1, 0), 8), takeoverPauseMax)
 	return d/2 + rand.N(d/2)
 }
 

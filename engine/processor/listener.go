@@ -44,9 +44,9 @@ func (i RebalanceInfo) String() string {
 // TakeoverInfo says what a takeover took.
 type TakeoverInfo struct {
 	Partition int32
-	Takeover  int           // how manieth of this lane, from 1
-	Records   int64         // changelog records folded
-	End       int64         // of the changelog
+	Takeover  int   // how manieth of this lane, from 1
+	Records   int64 // changelog records folded
+	End       int64 // of the changelog
 	Positions record.Positions
 	Open      time.Duration // opening the store
 	Init      time.Duration // InitProducerID, all IDs

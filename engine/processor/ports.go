@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/odradek/odradek/engine/machine"
 	"github.com/odradek/odradek/engine/partition"
@@ -58,6 +59,7 @@ type ports struct {
 	quarantine func(p int32) (string, error)
 	stepper    func(p int32, view machine.View) (Stepper, error)
 	observe    func(p int32, op string, b *batch) // nil: nobody looks
+	pauseMin   time.Duration                      // takeoverPauseMin, or less where owners are to fight
 }
 
 // diskStore gives statestore's Folder the lane's type.
@@ -95,5 +97,6 @@ func (po ports) withDefaults(c *Config) ports {
 			return partition.New(pc, view)
 		}
 	}
+	def(&po.pauseMin, takeoverPauseMin)
 	return po
 }
