@@ -14,15 +14,16 @@ import (
 // input's decisions are not history yet: its turn is run, and they are returned.
 //
 // An error is a *StuckError where the code is the reason, else the history's own.
-func Rebuild(def workflow.Definition, id Identity, history iter.Seq2[record.HistoryEvent, error], turnOpen bool, logger *slog.Logger) (l *Live, decisions []record.HistoryBody, err error) {
-	l = New(def, id, logger)
+func Rebuild(def workflow.Definition, id Identity, history iter.Seq2[record.HistoryEvent, error], turnOpen bool, logger *slog.Logger) (*Live, []record.HistoryBody, error) {
+	l := New(def, id, logger)
 	done := false
 	defer func() { // also when AfterSwitch leaves
 		if !done {
 			l.Drop()
 		}
 	}()
-	if decisions, err = l.rebuild(history, turnOpen); err != nil {
+	decisions, err := l.rebuild(history, turnOpen)
+	if err != nil {
 		return nil, nil, err
 	}
 	done = true

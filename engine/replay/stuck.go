@@ -35,13 +35,22 @@ var ours = [...]string{
 }
 
 // stack writes the author's frames, innermost first, as Go's own traces have them.
+// Where he has none, as when his error's text panics after he returned it, it writes
+// all.
 func stack(pcs []uintptr) string {
+	if s := frames(pcs, isOurs); s != "" {
+		return s
+	}
+	return frames(pcs, func(string) bool { return false })
+}
+
+func frames(pcs []uintptr, skip func(function string) bool) string {
 	var b strings.Builder
-	frames := runtime.CallersFrames(pcs)
+	fs := runtime.CallersFrames(pcs)
 	for more := len(pcs) > 0; more; {
 		var f runtime.Frame
-		f, more = frames.Next()
-		if !isOurs(f.Function) {
+		f, more = fs.Next()
+		if !skip(f.Function) {
 			fmt.Fprintf(&b, "\n%s\n\t%s:%d", f.Function, f.File, f.Line)
 		}
 	}

@@ -1,0 +1,211 @@
+package replay_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/odradek/odradek/engine/replay"
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/workflow"
+)
+
+// op is one line of a random workflow.
+type op struct {
+	Do string `json:"do"`
+	N  int    `json:"n"`
+}
+
+var opNames = []string{"run", "start", "get", "get again", "timer", "get timer", "sleep", "sleep past", "receive", "receive until", "try", "stop until", "draw", "recover", "defer", "fail"}
+
+// scripted runs a script, and tells all that it sees by what it asks for: another
+// answer in replay is another input of a task.
+func scripted(ctx workflow.Context, script []op) (string, error) {
+	var tasks []workflow.Future[int]
+	var timers []workflow.Future[time.Time]
+	tell := func(v ...any) { note.Start(ctx, fmt.Sprint(v...)) }
+	for i, o := range script {
+		switch o.Do {
+		case "run":
+			n, err := add.Run(ctx, o.N)
+			tell(n, err)
+		case "start":
+			tasks = append(tasks, add.Start(ctx, o.N))
+		case "get", "get again":
+			for range len(o.Do) / 3 {
+				if len(tasks) > 0 {
+					n, err := tasks[o.N%len(tasks)].Get(ctx)
+					tell(n, err)
+				}
+			}
+		case "timer":
+			timers = append(timers, workflow.NewTimer(ctx, time.Duration(o.N)*time.Second))
+		case "get timer":
+			if len(timers) > 0 {
+				at, _ := timers[o.N%len(timers)].Get(ctx)
+				tell(at, timers[0].Ready(ctx))
+			}
+		case "sleep":
+			workflow.Sleep(ctx, time.Duration(o.N)*time.Second)
+		case "sleep past":
+			workflow.SleepUntil(ctx, workflow.Now(ctx).Add(-time.Duration(o.N)*time.Hour))
+		case "receive":
+			tell(number.Receive(ctx))
+		case "receive until":
+			n, ok := number.ReceiveUntil(ctx, workflow.Now(ctx).Add(time.Duration(o.N-2)*time.Second))
+			tell(n, ok)
+		case "try":
+			n, ok := number.TryReceive(ctx)
+			tell(n, ok)
+		case "stop until":
+			if _, ok := stop.ReceiveUntil(ctx, workflow.Now(ctx).Add(time.Minute)); ok {
+				return "stopped", nil
+			}
+		case "draw":
+			tell(workflow.NewID(ctx), workflow.Rand(ctx).IntN(1000), workflow.Now(ctx), workflow.Info(ctx))
+		case "recover":
+			func() {
+				defer func() { tell(recover()) }()
+				workflow.Sleep(ctx, time.Second)
+				panic(o.N)
+			}()
+		case "defer":
+			defer add.Run(ctx, 100+i) //nolint:errcheck // a compensation
+		case "fail":
+			if o.N == 0 {
+				return "", fmt.Errorf("line %d", i)
+			}
+		}
+	}
+	return "done", nil
+}
+
+// TestLiveAndRebuildAgree: for random scripts and worlds, at every turn, the run
+// rebuilt from the history so far decides what the live one does, and leaves the
+// same for the next turn (R1); so does the open turn.
+func TestLiveAndRebuildAgree(t *testing.T) {
+	t.Parallel()
+	def := workflow.Define("test", scripted, add, note, number, stop, workflow.Strict())
+	var turns, closes int
+	rapid.Check(t, func(t *rapid.T) {
+		script := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) op {
+			return op{rapid.SampledFrom(opNames).Draw(t, "do"), rapid.IntRange(0, 5).Draw(t, "n")}
+		}), 1, 12).Draw(t, "script")
+		input, err := json.Marshal(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := replay.New(def, identity, nil)
+		defer live.Drop()
+		var history []record.HistoryEvent
+		var in record.HistoryBody = &record.RunStarted{Input: input}
+		now := epoch
+		for range 30 {
+			now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
+			e := record.HistoryEvent{No: uint64(len(history) + 1), At: now, Body: in}
+			want, err := live.Turn(e, e.No+1)
+			if err != nil {
+				t.Fatalf("live turn of event %d: %v", e.No, err)
+			}
+			turns++
+			if len(history) > 0 {
+				agree(t, def, history, e, want)
+			}
+			history = append(history, e)
+			open, got, err := replay.Rebuild(def, identity, all(history), true, nil)
+			if err != nil {
+				t.Fatalf("open turn of event %d: %v", e.No, err)
+			}
+			open.Drop()
+			same(t, "the open turn", e, got, want)
+			for i, d := range want {
+				history = append(history, record.HistoryEvent{No: e.No + 1 + uint64(i), At: now, Body: d})
+			}
+			if rapid.IntRange(0, 3).Draw(t, "evict") == 0 { // go on with a rebuilt one
+				live.Drop()
+				if live, _, err = replay.Rebuild(def, identity, all(history), false, nil); err != nil {
+					t.Fatalf("rebuild after event %d: %v", e.No, err)
+				}
+			}
+			if live.Closed() {
+				closes++
+				return
+			}
+			in = nextInput(t, history)
+		}
+	})
+	if turns < 300 || closes < 10 {
+		t.Errorf("%d turns and %d closes are too little to show anything", turns, closes)
+	}
+}
+
+func agree(t *rapid.T, def workflow.Definition, history []record.HistoryEvent, in record.HistoryEvent, want []record.HistoryBody) {
+	l, _, err := replay.Rebuild(def, identity, all(history), false, nil)
+	if err != nil {
+		t.Fatalf("rebuild before event %d: %v", in.No, err)
+	}
+	defer l.Drop()
+	got, err := l.Turn(in, in.No+1)
+	if err != nil {
+		t.Fatalf("event %d after a rebuild: %v", in.No, err)
+	}
+	same(t, "the rebuilt run", in, got, want)
+}
+
+func same(t *rapid.T, who string, in record.HistoryEvent, got, want []record.HistoryBody) {
+	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
+		t.Fatalf("event %d (%s): %s decides\n  %s\nthe live run\n  %s", in.No, in.Body.HistoryKind(), who,
+			strings.Join(texts(got), "\n  "), strings.Join(texts(want), "\n  "))
+	}
+}
+
+// nextInput draws what the world answers: anything that is open, or a signal.
+func nextInput(t *rapid.T, history []record.HistoryEvent) record.HistoryBody {
+	var open []uint64
+	closed := map[uint64]bool{}
+	for _, e := range history {
+		switch b := e.Body.(type) {
+		case *record.HistoryTaskCompleted:
+			closed[b.Task] = true
+		case *record.HistoryTaskFailed:
+			closed[b.Task] = true
+		case *record.TimerFired:
+			closed[b.Timer] = true
+		case *record.TimerCancelled:
+			closed[b.Timer] = true
+		}
+	}
+	for _, e := range history {
+		k := e.Body.HistoryKind()
+		if (k == record.KindTaskScheduled || k == record.KindTimerStarted) && !closed[e.No] {
+			open = append(open, e.No)
+		}
+	}
+	n := rapid.IntRange(0, 9).Draw(t, "input")
+	switch {
+	case n == 0:
+		return &record.SignalReceived{Name: "stop"}
+	case n < 3 || len(open) == 0:
+		return signalled("number", fmt.Sprint(n))
+	}
+	no := rapid.SampledFrom(open).Draw(t, "open")
+	switch d := history[no-1].Body.(type) {
+	case *record.TimerStarted:
+		return &record.TimerFired{Timer: no}
+	case *record.TaskScheduled:
+		switch {
+		case n == 3:
+			return &record.HistoryTaskFailed{Task: no, Failure: record.Failure{Kind: record.FailureHTTP, Code: "no"}}
+		case n == 4:
+			return completed(no, `"does not fit"`)
+		case d.Service == "log":
+			return completed(no, "")
+		}
+	}
+	return completed(no, fmt.Sprint(n))
+}
