@@ -255,6 +255,9 @@ func TestLedgerAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = start(t, e.dir, apis.Faults{})
+	if left, err := os.ReadFile(path); err != nil || !bytes.HasSuffix(left, []byte("\n")) {
+		t.Errorf("after the start the ledger has (%v)\n%s", err, left)
+	}
 	if _, again, _ := e.pay("k1", "c-1", 700, ""); again != first {
 		t.Errorf("got %s, want %s", again, first)
 	}
