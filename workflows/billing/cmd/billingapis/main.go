@@ -4,8 +4,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,7 +20,7 @@ import (
 )
 
 func main() {
-	if err := command().Execute(); err != nil {
+	if err := command().ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "billingapis:", err)
 		os.Exit(1)
 	}
@@ -27,6 +29,7 @@ func main() {
 func command() *cobra.Command {
 	var cfg apis.Config
 	var bindings string
+	var untilStdinEnds bool
 	cmd := &cobra.Command{
 		Use:   "billingapis",
 		Short: "Serve the billing APIs: consumption, payment, invoice, email",
@@ -34,8 +37,14 @@ func command() *cobra.Command {
   billingapis --addr 127.0.0.1:0 --ledger-dir data/ledgers --bindings data/bindings.yaml --fail-rate 0.05 --lose-rate 0.05`,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			stop := make(chan os.Signal, 1)
-			signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			if untilStdinEnds {
+				go func() {
+					_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // whatever ends it is the end
+					stop()
+				}()
+			}
 			srv, err := apis.Start(cfg)
 			if err != nil {
 				return err
@@ -48,7 +57,7 @@ func command() *cobra.Command {
 			if err := json.NewEncoder(cmd.OutOrStdout()).Encode(srv.Addresses()); err != nil {
 				return err
 			}
-			<-stop
+			<-ctx.Done()
 			return srv.Close()
 		},
 	}
@@ -56,6 +65,7 @@ func command() *cobra.Command {
 	f.StringVar(&cfg.Addr, "addr", "127.0.0.1:7101", "host:port of the first API; the others take the next three ports. Port 0: free ones")
 	f.StringVar(&cfg.LedgerDir, "ledger-dir", "data/ledgers", "directory of the ledgers, SERVICE.jsonl")
 	f.StringVar(&bindings, "bindings", "", "write the service worker's bindings for these addresses to this `file`")
+	f.BoolVar(&untilStdinEnds, "until-stdin-ends", false, "stop when standard input ends: for a program that starts this one")
 	f.Float64Var(&cfg.Faults.FailRate, "fail-rate", 0, "share of requests that are refused with 503 or 429, before the effect")
 	f.Float64Var(&cfg.Faults.LoseRate, "lose-rate", 0, "share of requests whose effect is done and whose answer is lost")
 	f.DurationVar(&cfg.Faults.RetryAfter, "retry-after", time.Second, "what refusals tell, in whole seconds; 0: nothing")
