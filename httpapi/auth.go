@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/odradek/odradek/httpapi/api"
 )
 
 // Role is what a token may do. A role includes those below it.
@@ -126,14 +128,14 @@ func newAuthenticator(tokens []Token) (*authenticator, error) {
 func (a *authenticator) allow(r *http.Request, pattern string) (principal, *problemError) {
 	need, known := a.roles[pattern]
 	if !known {
-		return principal{}, problem(CodeForbidden, "nobody may do this: the operation has no role")
+		return principal{}, problem(api.CodeForbidden, "nobody may do this: the operation has no role")
 	}
 	if len(a.tokens) == 0 {
 		return principal{name: "anonymous", role: RoleAdmin}, nil
 	}
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "bearer") {
-		return principal{}, problem(CodeUnauthenticated, "the request has no bearer token: send Authorization: Bearer TOKEN")
+		return principal{}, problem(api.CodeUnauthenticated, "the request has no bearer token: send Authorization: Bearer TOKEN")
 	}
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	found := principal{}
@@ -144,9 +146,9 @@ func (a *authenticator) allow(r *http.Request, pattern string) (principal, *prob
 	}
 	switch {
 	case found.role == RoleNone:
-		return principal{}, problem(CodeUnauthenticated, "the bearer token is not known to this instance")
+		return principal{}, problem(api.CodeUnauthenticated, "the bearer token is not known to this instance")
 	case found.role < need:
-		return principal{}, problem(CodeForbidden, "this needs the role %s; token %q has the role %s", need, found.name, found.role)
+		return principal{}, problem(api.CodeForbidden, "this needs the role %s; token %q has the role %s", need, found.name, found.role)
 	}
 	return found, nil
 }

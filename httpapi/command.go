@@ -22,7 +22,7 @@ func (s operations) StartWorkflow(w http.ResponseWriter, r *http.Request, p api.
 		id = p.IdempotencyKey
 	}
 	if id == "" {
-		writeProblem(w, problem(CodeRequestInvalid, "the workflow has no ID: give one as the parameter id, or an Idempotency-Key"))
+		writeProblem(w, problem(api.CodeRequestInvalid, "the workflow has no ID: give one as the parameter id, or an Idempotency-Key"))
 		return
 	}
 	c, bad := s.command(r, id, p.IdempotencyKey)
@@ -105,7 +105,7 @@ func (s *Server) submit(ctx context.Context, c *call, command record.Body) (reco
 	reply, err := s.cfg.Engine.Submit(ctx, c.workflowID, command)
 	switch {
 	case err != nil && ctx.Err() != nil && errors.Is(context.Cause(ctx), errTime):
-		return reply, problem(CodeOutcomeUnknown, "the command is written and was not yet applied after %v: send the same request again with Idempotency-Key: %s", s.cfg.Timeout, c.commandID)
+		return reply, problem(api.CodeOutcomeUnknown, "the command is written and was not yet applied after %v: send the same request again with Idempotency-Key: %s", s.cfg.Timeout, c.commandID)
 	case err != nil:
 		return reply, err
 	case reply.Outcome.Rejected():
@@ -119,9 +119,9 @@ func (s *Server) submit(ctx context.Context, c *call, command record.Body) (reco
 func checkName(what, name string, bytesMax int) *problemError {
 	switch {
 	case name == "" || len(name) > bytesMax:
-		return problem(CodeRequestInvalid, "the %s has %d bytes: use 1 to %d", what, len(name), bytesMax)
+		return problem(api.CodeRequestInvalid, "the %s has %d bytes: use 1 to %d", what, len(name), bytesMax)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return problem(CodeRequestInvalid, "the %s %q has a control character or is not UTF-8", what, name)
+		return problem(api.CodeRequestInvalid, "the %s %q has a control character or is not UTF-8", what, name)
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func (s *Server) knownType(typ string) *problemError {
 	if len(types) > 0 {
 		known = "it has " + strings.Join(types, ", ")
 	}
-	p := problem(CodeWorkflowTypeUnknown, "workflow type %q is not compiled into this engine: %s", typ, known)
+	p := problem(api.CodeWorkflowTypeUnknown, "workflow type %q is not compiled into this engine: %s", typ, known)
 	p.KnownTypes = types
 	return p
 }
@@ -150,7 +150,7 @@ func (c *call) wait(text string) *problemError {
 	}
 	d, err := parseWait(text)
 	if err != nil {
-		return problem(CodeRequestInvalid, "the parameter wait is not valid: %v", err)
+		return problem(api.CodeRequestInvalid, "the parameter wait is not valid: %v", err)
 	}
 	c.waitGiven, c.waitUntil = true, time.Now().Add(d)
 	return nil

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/odradek/odradek/httpapi/api"
 )
 
 // Limits of every request; they are part of the API and not settings.
@@ -53,8 +55,8 @@ type Config struct {
 type RequestInfo struct {
 	Operation string // pattern of the route, as "GET /v1/workflows/{id}"; "other" if there is none
 	Status    int
-	Code      Code // of the problem; empty if there is none
-	Forwarded bool // it came from another instance
+	Code      api.Code // of the problem; empty if there is none
+	Forwarded bool     // it came from another instance
 	Elapsed   time.Duration
 }
 

@@ -45,7 +45,7 @@ func (s *Server) listQuery(p api.ListWorkflowsParams) (q ListQuery, want map[int
 			}
 		}
 		if q.Status == record.StatusNone {
-			return q, nil, problem(CodeRequestInvalid, "the parameter status is %q: use running, completed or failed", p.Status)
+			return q, nil, problem(api.CodeRequestInvalid, "the parameter status is %q: use running, completed or failed", p.Status)
 		}
 	}
 	var err error
@@ -56,7 +56,7 @@ func (s *Server) listQuery(p api.ListWorkflowsParams) (q ListQuery, want map[int
 	want = make(map[int32]bool, n)
 	for _, i := range p.Partition {
 		if i < 0 || i >= n {
-			return q, nil, problem(CodeRequestInvalid, "the parameter partition is %d: there are partitions 0 to %d", i, n-1)
+			return q, nil, problem(api.CodeRequestInvalid, "the parameter partition is %d: there are partitions 0 to %d", i, n-1)
 		}
 		want[i] = true
 	}

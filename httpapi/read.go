@@ -115,7 +115,7 @@ func (s *Server) historyPage(ctx context.Context, id string, run record.RunID, f
 func pageLimit(n int32) (int, *problemError) {
 	switch {
 	case n < 0:
-		return 0, problem(CodeRequestInvalid, "the parameter limit is %d: use 1 to %d", n, listLimitMax)
+		return 0, problem(api.CodeRequestInvalid, "the parameter limit is %d: use 1 to %d", n, listLimitMax)
 	case n == 0:
 		return listLimitDefault, nil
 	}
@@ -159,7 +159,7 @@ func cursorFields(cursor, format string, n int) ([]string, error) {
 }
 
 func badCursor(err error) *problemError {
-	return problem(CodeRequestInvalid, "the parameter cursor is not valid (%v): use the next_cursor of the page before, or none", err)
+	return problem(api.CodeRequestInvalid, "the parameter cursor is not valid (%v): use the next_cursor of the page before, or none", err)
 }
 
 // parseWait reads seconds, or a number with its unit, and cuts at waitMax.

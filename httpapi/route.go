@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/odradek/odradek/httpapi/api"
 	"github.com/odradek/odradek/record"
 )
 
@@ -44,7 +45,7 @@ var errTime = errors.New("the request's time is up")
 // twice applies once (H2).
 func (s *Server) route(w http.ResponseWriter, c *call, local func(context.Context) (answer, error)) {
 	if err := record.CheckWorkflowID(c.workflowID); err != nil {
-		writeProblem(w, problem(CodeWorkflowIDInvalid, "%v", err))
+		writeProblem(w, problem(api.CodeWorkflowIDInvalid, "%v", err))
 		return
 	}
 	limit := s.cfg.Timeout
@@ -71,17 +72,13 @@ func (s *Server) route(w http.ResponseWriter, c *call, local func(context.Contex
 				return
 			}
 		case forwarded:
-			writeProblem(w, problem(CodeNotOwner, "this instance does not own partition %d of workflow %q", partition, c.workflowID))
+			writeProblem(w, problem(api.CodeNotOwner, "this instance does not own partition %d of workflow %q", partition, c.workflowID))
 			return
 		case ok:
 			asked = true
 			if s.forward(ctx, w, addr, c) {
 				return
 			}
-		}
-		if forwarded && ctx.Err() == nil { // it was the owner and no longer is: who forwarded asks on
-			writeProblem(w, problem(CodeNotOwner, "this instance lost partition %d of workflow %q", partition, c.workflowID))
-			return
 		}
 		select {
 		case <-time.After(pause):
@@ -105,13 +102,13 @@ func (s *Server) writeAnswer(w http.ResponseWriter, a answer) {
 	}
 	if err := writeJSON(w, a.status, a.body); err != nil {
 		s.logger.Error("api answer", "error", err)
-		writeProblem(w, problem(CodeInternal, "the answer could not be encoded; the log of the instance has the reason"))
+		writeProblem(w, problem(api.CodeInternal, "the answer could not be encoded; the log of the instance has the reason"))
 	}
 }
 
 func (s *Server) writeError(w http.ResponseWriter, c *call, err error) {
 	p := asProblem(err, c.workflowID)
-	if Code(p.Code) == CodeUnavailable {
+	if api.Code(p.Code) == api.CodeUnavailable {
 		s.logger.LogAttrs(c.r.Context(), slog.LevelError, "api request without answer", slog.String("workflow_id", c.workflowID), slog.Any("error", err))
 	}
 	writeProblem(w, p)
@@ -122,9 +119,9 @@ func (s *Server) writeTimeout(ctx context.Context, w http.ResponseWriter, c *cal
 	case !errors.Is(context.Cause(ctx), errTime): // the client went away
 		w.WriteHeader(http.StatusServiceUnavailable)
 	case asked && c.commandID != "":
-		writeProblem(w, problem(CodeOutcomeUnknown, "the owner of partition %d did not answer in time, and the command may still be applied: send the same request again with Idempotency-Key: %s", partition, c.commandID))
+		writeProblem(w, problem(api.CodeOutcomeUnknown, "the owner of partition %d did not answer in time, and the command may still be applied: send the same request again with Idempotency-Key: %s", partition, c.commandID))
 	default:
-		writeProblem(w, problem(CodePartitionUnavailable, "partition %d of workflow %q did not answer for %v: ask again", partition, c.workflowID, s.cfg.Timeout))
+		writeProblem(w, problem(api.CodePartitionUnavailable, "partition %d of workflow %q did not answer for %v: ask again", partition, c.workflowID, s.cfg.Timeout))
 	}
 }
 
@@ -199,11 +196,11 @@ func commandIDOf(key string) (string, *problemError) {
 		return rand.Text(), nil
 	}
 	if len(key) > commandIDMax {
-		return "", problem(CodeRequestInvalid, "the Idempotency-Key has %d bytes, at most %d are allowed", len(key), commandIDMax)
+		return "", problem(api.CodeRequestInvalid, "the Idempotency-Key has %d bytes, at most %d are allowed", len(key), commandIDMax)
 	}
 	for i := range len(key) {
 		if key[i] < 0x21 || key[i] > 0x7e {
-			return "", problem(CodeRequestInvalid, "the Idempotency-Key has the byte %#x at position %d: use visible ASCII", key[i], i+1)
+			return "", problem(api.CodeRequestInvalid, "the Idempotency-Key has the byte %#x at position %d: use visible ASCII", key[i], i+1)
 		}
 	}
 	return key, nil
@@ -217,7 +214,7 @@ func (s *Server) readPayload(r *http.Request) ([]byte, *problemError) {
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
-		return nil, problem(CodeRequestInvalid, "the body broke off after %d bytes: send it again", len(body))
+		return nil, problem(api.CodeRequestInvalid, "the body broke off after %d bytes: send it again", len(body))
 	}
 	if n := int64(len(body)); n > limit {
 		rest, _ := io.Copy(io.Discard, io.LimitReader(r.Body, 3*limit)) // to name the size, within reason
@@ -227,7 +224,7 @@ func (s *Server) readPayload(r *http.Request) ([]byte, *problemError) {
 }
 
 func tooLarge(size, limit int64) *problemError {
-	p := problem(CodePayloadTooLarge, "the payload has %d bytes, at most %d are allowed: store it elsewhere and send a reference", size, limit)
+	p := problem(api.CodePayloadTooLarge, "the payload has %d bytes, at most %d are allowed: store it elsewhere and send a reference", size, limit)
 	p.Size, p.Limit = size, limit
 	return p
 }

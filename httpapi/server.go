@@ -49,7 +49,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if who, denied = s.auth.allow(r, pattern); denied != nil {
 			writeProblem(rec, denied)
 		} else if err := s.cross.Check(r); err != nil {
-			writeProblem(rec, problem(CodeForbidden, "a page of another origin may not write: %v", err))
+			writeProblem(rec, problem(api.CodeForbidden, "a page of another origin may not write: %v", err))
 		} else {
 			s.mux.ServeHTTP(rec, r)
 		}
@@ -69,12 +69,12 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler)
 	switch {
 	case probe.status == http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", probe.header.Get("Allow"))
-		writeProblem(w, problem(CodeMethodNotAllowed, "%s is not possible here: use %s", r.Method, probe.header.Get("Allow")))
+		writeProblem(w, problem(api.CodeMethodNotAllowed, "%s is not possible here: use %s", r.Method, probe.header.Get("Allow")))
 	case probe.status/100 == 3: // the mux cleans a path
 		w.Header().Set("Location", probe.header.Get("Location"))
 		w.WriteHeader(probe.status)
 	default:
-		writeProblem(w, problem(CodeRouteNotFound, "%q is no path of this API; a workflow ID in a path is percent-encoded", r.URL.EscapedPath()))
+		writeProblem(w, problem(api.CodeRouteNotFound, "%q is no path of this API; a workflow ID in a path is percent-encoded", r.URL.EscapedPath()))
 	}
 }
 
@@ -83,11 +83,11 @@ func badParameter(w http.ResponseWriter, _ *http.Request, err error) {
 	var format *api.InvalidParamFormatError
 	switch {
 	case errors.As(err, &required):
-		writeProblem(w, problem(CodeRequestInvalid, "the parameter %s is missing", required.ParamName))
+		writeProblem(w, problem(api.CodeRequestInvalid, "the parameter %s is missing", required.ParamName))
 	case errors.As(err, &format):
-		writeProblem(w, problem(CodeRequestInvalid, "the parameter %s is not valid: %v", format.ParamName, format.Err))
+		writeProblem(w, problem(api.CodeRequestInvalid, "the parameter %s is not valid: %v", format.ParamName, format.Err))
 	default:
-		writeProblem(w, problem(CodeRequestInvalid, "%v", err))
+		writeProblem(w, problem(api.CodeRequestInvalid, "%v", err))
 	}
 }
 
@@ -121,7 +121,7 @@ func workflowOf(r *http.Request) string {
 type recorder struct {
 	http.ResponseWriter
 	status int
-	code   Code
+	code   api.Code
 }
 
 // WriteHeader notes the status.

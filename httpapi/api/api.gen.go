@@ -286,7 +286,7 @@ type StartWorkflowParams struct {
 
 // GetHistoryParams defines parameters for GetHistory.
 type GetHistoryParams struct {
-	// Limit Page size; what is above 1000 counts as 1000. A page also ends at 4 MB.
+	// Limit Page size; what is above 1000 counts as 1000. A page also ends behind the event that brings it to 4 MB or more.
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Cursor The `next_cursor` of the page before.

@@ -1,0 +1,4 @@
+package httpapi
+
+// Roles is what each operation needs.
+func Roles() map[string]Role { return roles() }
