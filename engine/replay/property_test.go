@@ -101,7 +101,7 @@ func TestLiveAndRebuildAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		live := replay.New(def, identity, nil)
-		defer live.Drop()
+		defer func() { live.Drop() }() // the last one, after evictions
 		var history []record.HistoryEvent
 		var in record.HistoryBody = &record.RunStarted{Input: input}
 		now := epoch
@@ -128,9 +128,11 @@ func TestLiveAndRebuildAgree(t *testing.T) {
 			}
 			if rapid.IntRange(0, 3).Draw(t, "evict") == 0 { // go on with a rebuilt one
 				live.Drop()
-				if live, _, err = replay.Rebuild(def, identity, all(history), false, nil); err != nil {
+				rebuilt, _, err := replay.Rebuild(def, identity, all(history), false, nil)
+				if err != nil {
 					t.Fatalf("rebuild after event %d: %v", e.No, err)
 				}
+				live = rebuilt
 			}
 			if live.Closed() {
 				closes++
