@@ -27,6 +27,11 @@ func TestDropLeaves(t *testing.T) {
 		defer close(left)
 		defer func() {
 			did = append(did, "outer defer")
+			defer func() {
+				if v := recover(); v != nil {
+					did = append(did, "recovered in a defer")
+				}
+			}()
 			for n := 0; n < 3; n++ { // compensates, whatever happens
 				_, _ = add.Run(ctx, n)
 				did = append(did, "went on after a task")

@@ -59,11 +59,7 @@ func (l *Live) rebuild(history iter.Seq2[record.HistoryEvent, error], turnOpen b
 	case turnOpen:
 		return l.Turn(in, in.No+1)
 	}
-	if err := l.replayTurn(in, expect); err != nil {
-		return nil, err
-	}
-	l.h.silent.Store(false)
-	return nil, nil
+	return nil, l.replayTurn(in, expect)
 }
 
 // replayTurn runs one turn and compares its decisions with the history's.

@@ -242,7 +242,7 @@ func TestTimers(t *testing.T) {
 		if _, ok := number.ReceiveUntil(ctx, time.Time{}); ok {
 			return errors.New("a signal")
 		}
-		workflow.SleepUntil(ctx, time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC))
+		workflow.SleepUntil(ctx, time.Unix(1<<60, 0)) // more milliseconds than there are
 		a, b := workflow.NewTimer(ctx, 2*time.Second), workflow.NewTimer(ctx, time.Second)
 		for _, f := range []workflow.Future[time.Time]{a, b, a} {
 			at, err := f.Get(ctx)
@@ -278,6 +278,27 @@ func TestInfo(t *testing.T) {
 	}, note))
 	w.start("timer_started 2026-01-31T09:00:02Z")
 	w.turn(&record.TimerFired{Timer: 2}, `task_scheduled log/note "{WorkflowID:order-1 RunID:`+identity.Run.String()+` Type:test Version:1 StartedAt:2026-01-31 09:00:01 +0000 UTC}"`)
+}
+
+// TestRandomnessOfATurn does not depend on what earlier turns drew (R2).
+func TestRandomnessOfATurn(t *testing.T) {
+	t.Parallel()
+	var ids []string
+	for drawn := range 3 {
+		w := newWorld(t, define(func(ctx workflow.Context) error {
+			for range drawn {
+				workflow.NewID(ctx)
+			}
+			number.Receive(ctx)
+			ids = append(ids, workflow.NewID(ctx))
+			return nil
+		}, number))
+		w.start()
+		w.turn(signalled("number", "1"), `signal_consumed {"Signal":2}`, "run_completed {}")
+	}
+	if ids[0] != ids[1] || ids[1] != ids[2] {
+		t.Errorf("drawn %q", ids)
+	}
 }
 
 // TestRandomness: the same in replay, different at each call, turn and run (R2).

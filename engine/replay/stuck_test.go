@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/odradek/odradek/engine/machine"
 	"github.com/odradek/odradek/engine/replay"
@@ -95,16 +97,20 @@ func TestSignalThatDoesNotFit(t *testing.T) {
 	w.stuck(signalled("number", `"one"`), replay.CodePanic, `signal number does not fit its Go type: the payload is a string ("one"), want an integer (int)`, "stuck_test.go:")
 }
 
-// TestTurnLimitAllows exactly the limit.
-func TestTurnLimitAllows(t *testing.T) {
+// TestTurnLimit allows exactly the limit (T5).
+func TestTurnLimit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, define(func(ctx workflow.Context) error {
-		for n := range machine.TurnDecisionsMax {
-			add.Start(ctx, n)
-		}
-		number.Receive(ctx)
-		return nil
-	}, add, number))
+	ask := func(n int) workflow.Definition {
+		return define(func(ctx workflow.Context) error {
+			for i := range n {
+				add.Start(ctx, i)
+			}
+			number.Receive(ctx)
+			return nil
+		}, add, number)
+	}
+	newWorld(t, ask(machine.TurnDecisionsMax+1)).stuck(&record.RunStarted{}, replay.CodeTurnLimit)
+	w := newWorld(t, ask(machine.TurnDecisionsMax))
 	ds, err := w.try(&record.RunStarted{})
 	if err != nil || len(ds) != machine.TurnDecisionsMax {
 		t.Fatalf("%d decisions, %v", len(ds), err)
@@ -209,6 +215,8 @@ func TestDivergence(t *testing.T) {
 	w.start("task_scheduled math/add 1")
 	w.turn(completed(2, "1"), `task_scheduled log/note "a"`)
 	w.turn(signalled("number", "7"), `signal_consumed {"Signal":5}`, "timer_started 2026-01-31T09:00:04Z")
+	subtract := workflow.NewTask[int, int]("math", "subtract")
+	addElsewhere := workflow.NewTask[int, int]("shop", "add")
 	for name, c := range map[string]struct {
 		fn      func(ctx workflow.Context) error
 		details []string
@@ -217,6 +225,14 @@ func TestDivergence(t *testing.T) {
 			_, err := buy.Run(ctx, item{})
 			return err
 		}, []string{"event 2 is task_scheduled math/add", "asks for task_scheduled shop/buy", "stuck_test.go:"}},
+		"other operation": {func(ctx workflow.Context) error {
+			_, err := subtract.Run(ctx, 1)
+			return err
+		}, []string{"event 2 is task_scheduled math/add", "asks for task_scheduled math/subtract"}},
+		"other service": {func(ctx workflow.Context) error {
+			_, err := addElsewhere.Run(ctx, 1)
+			return err
+		}, []string{"event 2 is task_scheduled math/add", "asks for task_scheduled shop/add"}},
 		"other kind": {func(ctx workflow.Context) error {
 			workflow.Sleep(ctx, 0)
 			return nil
@@ -258,13 +274,68 @@ func TestDivergence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := w.rebuild(define(c.fn, add, buy, note, number))
+			_, err := w.rebuild(define(c.fn, add, buy, note, number, subtract, addElsewhere))
 			wantStuck(t, err, replay.CodeDivergence, c.details...)
 		})
 	}
 	if l, err := w.rebuild(old); err != nil || l.HashMismatches != 0 {
 		t.Errorf("its own code: %v", err)
 	}
+}
+
+// TestDivergenceOfReferences: what a decision takes back or consumes is part of its name.
+func TestDivergenceOfReferences(t *testing.T) {
+	t.Parallel()
+	def := define(func(ctx workflow.Context) error {
+		workflow.NewTimer(ctx, time.Minute)
+		number.ReceiveUntil(ctx, workflow.Now(ctx).Add(time.Minute))
+		return nil
+	}, number)
+	w := newWorld(t, def)
+	w.start("timer_started 2026-01-31T09:01:01Z", "timer_started 2026-01-31T09:01:01Z")
+	w.turn(signalled("number", "1"), `timer_cancelled {"Timer":3}`, `signal_consumed {"Signal":4}`, "run_completed {}")
+	for i, c := range map[int]struct {
+		body   record.HistoryBody
+		detail string
+	}{
+		4: {&record.TimerCancelled{Timer: 2}, "event 5 is timer_cancelled of timer 2, the code asks for timer_cancelled of timer 3"},
+		5: {&record.SignalConsumed{Signal: 2}, "event 6 is signal_consumed of signal 2, the code asks for signal_consumed of signal 4"},
+		6: {&record.RunFailed{Failure: record.Failure{Kind: "application", Message: "no"}}, "event 7 is run_failed with application: no, the code asks for run_completed"},
+	} {
+		history := slices.Clone(w.history)
+		history[i].Body = c.body
+		_, _, err := replay.Rebuild(def, identity, all(history), false, nil)
+		wantStuck(t, err, replay.CodeDivergence, c.detail)
+	}
+	history := slices.Clone(w.history)
+	history[6].Body = &record.RunCompleted{Result: []byte("[]")}
+	if l, _, err := replay.Rebuild(def, identity, all(history), false, nil); err != nil || l.HashMismatches != 1 {
+		t.Errorf("another result: %v", err)
+	}
+	// A timer that was cancelled is not open.
+	w = newWorld(t, define(func(ctx workflow.Context) error {
+		number.ReceiveUntil(ctx, workflow.Now(ctx).Add(time.Minute))
+		number.Receive(ctx)
+		return nil
+	}, number))
+	w.start("timer_started 2026-01-31T09:01:01Z")
+	w.turn(signalled("number", "1"), `timer_cancelled {"Timer":2}`, `signal_consumed {"Signal":3}`)
+	w.stuck(&record.TimerFired{Timer: 2}, replay.CodeDivergence, "closes 2 with event 6 (timer_fired), but nothing of that number is open")
+	// A turn in which the history decides nothing.
+	_, _, err := replay.Rebuild(w.def, identity, all(w.history[:1]), false, nil)
+	wantStuck(t, err, replay.CodeDivergence, "asks for timer_started until 2026-01-31T09:01:01.000Z as decision 1 of the turn of event 1, of which the history has 0")
+}
+
+// TestStuckLeavesByItself: nobody needs to drop a stuck run; goleak looks.
+func TestStuckLeavesByItself(t *testing.T) {
+	t.Parallel()
+	l := replay.New(define(func(ctx workflow.Context) error {
+		for {
+			add.Start(ctx, 1)
+		}
+	}, add), identity, nil)
+	_, err := l.Turn(record.HistoryEvent{No: 1, At: epoch, Body: &record.RunStarted{}}, 2)
+	wantStuck(t, err, replay.CodeTurnLimit)
 }
 
 // TestOtherInputs: by default counted, in a Strict type divergence (C4).
@@ -332,7 +403,7 @@ func TestHistoriesThatCannotBe(t *testing.T) {
 	}
 	broken := errors.New("disk")
 	var failing iter.Seq2[record.HistoryEvent, error] = func(yield func(record.HistoryEvent, error) bool) {
-		_ = yield(w.history[0], nil) && yield(record.HistoryEvent{}, broken)
+		_ = yield(w.history[0], nil) && yield(w.history[1], nil) && yield(event(signalled("number", "1"))[2], nil) && yield(record.HistoryEvent{}, broken)
 	}
 	if _, _, err := replay.Rebuild(def, identity, failing, false, nil); !errors.Is(err, broken) || !strings.Contains(fmt.Sprint(err), "order-1") {
 		t.Errorf("a history that cannot be read: %v", err)

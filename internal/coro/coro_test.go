@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -191,12 +192,19 @@ func TestStopWhileRunning(t *testing.T) {
 				end(c)
 			})
 			lane := make(chan struct{})
+			var back atomic.Bool
 			go func() {
 				defer close(lane)
-				c.Resume(nil)
+				c.Resume(func() { back.Store(true) })
 			}()
 			<-inside
 			c.Stop()
+			for range 1000 { // a chance for what must not happen
+				runtime.Gosched()
+			}
+			if back.Load() {
+				t.Error("switched back out of a body that runs")
+			}
 			close(release)
 			<-lane
 			<-unwound
