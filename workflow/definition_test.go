@@ -223,9 +223,9 @@ func TestCheckSignal(t *testing.T) {
 }
 
 type recursive struct {
-	*recursive
-	Next *recursive `json:"next"`
-	N    int        `json:"n"`
+	*recursive            //nolint:unused // what the test is about
+	Next       *recursive `json:"next"`
+	N          int        `json:"n"`
 }
 
 // TestRecursiveTypes end.

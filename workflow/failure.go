@@ -58,15 +58,17 @@ func (e *TaskError) Unwrap() error { return &e.Failure }
 const messageBytesMax = 8 << 10
 
 // failureOf is how a run fails whose code returned err: as the failure that err is
-// or wraps, with err's text; else as one of kind application.
+// or wraps, with the text of what wraps it; else as one of kind application.
 func failureOf(err error) Failure {
-	f := Failure{Kind: FailureApplication, Message: err.Error()}
-	if own, ok := errors.AsType[*Failure](err); ok {
+	f := Failure{Kind: FailureApplication}
+	own, ok := errors.AsType[*Failure](err)
+	if ok {
 		f = *own
-		_, task := err.(*TaskError) //nolint:errorlint // an error that wraps one has more to say
-		if !task && err != error(own) {
-			f.Message = err.Error()
-		}
+	}
+	switch err.(type) { //nolint:errorlint // only err itself adds nothing to its failure
+	case *Failure, *TaskError:
+	default:
+		f.Message = err.Error()
 	}
 	if len(f.Message) > messageBytesMax {
 		f.Message = strings.ToValidUTF8(f.Message[:messageBytesMax], "")

@@ -92,5 +92,5 @@ func taskName(t *record.TaskScheduled) string { return t.Service + "/" + t.Opera
 
 // use declares the task (see Use).
 func (t Task[In, Out]) use(d *definition) {
-	d.tasks = append(d.tasks, taskUse{t.service, t.operation, t.policy})
+	d.tasks = append(d.tasks, taskUse(t))
 }

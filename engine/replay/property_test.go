@@ -75,7 +75,7 @@ func scripted(ctx workflow.Context, script []op) (string, error) {
 				panic(o.N)
 			}()
 		case "defer":
-			defer add.Run(ctx, 100+i) //nolint:errcheck // a compensation
+			defer add.Run(ctx, 100+i)
 		case "fail":
 			if o.N == 0 {
 				return "", fmt.Errorf("line %d", i)

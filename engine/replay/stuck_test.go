@@ -84,9 +84,9 @@ func TestAuthorsMistakes(t *testing.T) {
 func TestPanicAfterReturn(t *testing.T) {
 	t.Parallel()
 	nothing := newWorld(t, define(func(workflow.Context) error { return (*workflow.TaskError)(nil) }))
-	nothing.stuck(&record.RunStarted{}, replay.CodePanic, "nil pointer", "workflow.(*TaskError).Error")
+	nothing.stuck(&record.RunStarted{}, replay.CodePanic, "nil pointer", "errors.AsType")
 	w := newWorld(t, workflow.Define("test", func(workflow.Context, int) (func(), error) { return nil, nil }))
-	w.stuck(&record.RunStarted{Input: []byte("1")}, replay.CodePanic, "the workflow's result cannot be encoded as JSON")
+	w.stuck(&record.RunStarted{Input: []byte("1")}, replay.CodePanic, "the workflow's result cannot be encoded as JSON", "workflow.encodeResult")
 }
 
 // TestSignalThatDoesNotFit came before the code's type was changed.

@@ -77,7 +77,7 @@ func TestEnds(t *testing.T) {
 		check func(v any) bool
 		frame string
 	}{
-		"panic":         {func() { explode(boom) }, Panicked, func(v any) bool { return v == boom }, "coro.explode"},
+		"panic":         {func() { explode(boom) }, Panicked, func(v any) bool { return errors.Is(v.(error), boom) }, "coro.explode"},
 		"nil panic":     {func() { explode(nil) }, Panicked, func(v any) bool { _, ok := v.(*runtime.PanicNilError); return ok }, "coro.explode"},
 		"runtime error": {func() { nilMap["a"] = 1 }, Panicked, func(v any) bool { _, ok := v.(runtime.Error); return ok }, "TestEnds"},
 		"goexit":        {leaveThread, Goexited, func(v any) bool { return v == nil }, "coro.leaveThread"},
@@ -88,7 +88,7 @@ func TestEnds(t *testing.T) {
 		"panic in a defer of a goexit": {func() {
 			defer explode(boom)
 			leaveThread()
-		}, Panicked, func(v any) bool { return v == boom }, "coro.explode"},
+		}, Panicked, func(v any) bool { return errors.Is(v.(error), boom) }, "coro.explode"},
 		"recovered": {func() {
 			defer func() { _ = recover() }()
 			explode(boom)
