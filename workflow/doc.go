@@ -15,7 +15,8 @@
 //	a channel from outside a Signal
 //	log                    Logger, which is silent while history is replayed
 //
-// and starts no goroutine, uses no channel or mutex to wait, keeps no state in
+// and starts no goroutine, locks no OS thread (the Go runtime ends the process for
+// it), uses no channel or mutex to wait, keeps no state in
 // package variables, and does not decide by the order of a map.
 //
 // Tasks and signals are values, declared once as package variables, and named in
