@@ -193,19 +193,12 @@ func (r *httpRun) WorkflowID() string { return r.id }
 // Result asks again and again, each time for half a minute.
 func (r *httpRun) Result(ctx context.Context) (Result, error) {
 	for {
-		wait := pollWait
-		if d, ok := ctx.Deadline(); ok {
-			wait = max(0, min(wait, time.Until(d)))
-		}
-		w, err := r.c.GetResult(ctx, r.id, wait)
+		w, err := r.c.GetResult(ctx, r.id, pollWait)
 		if err != nil {
 			return Result{}, err
 		}
 		if w.Status != api.Running {
 			return resultOf(&w)
-		}
-		if err := ctx.Err(); err != nil {
-			return Result{}, fmt.Errorf("wait for workflow %q: %w", r.id, err)
 		}
 	}
 }

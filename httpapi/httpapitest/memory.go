@@ -35,6 +35,7 @@ type Cluster struct {
 	gone      map[string]bool // workflows whose history is dropped
 	changed   chan struct{}   // closed at each change
 	submitted int
+	listen    func(run record.RunRow, e record.HistoryEvent)
 }
 
 // instance is one workflow.
@@ -90,6 +91,11 @@ func (c *Cluster) DropHistory(workflowID string) { c.change(func() { c.gone[work
 // Edit changes what is known of a workflow, for what this engine never does itself.
 func (c *Cluster) Edit(workflowID string, edit func(*httpapi.Run)) {
 	c.change(func() { edit(&c.workflows[workflowID].run) })
+}
+
+// Listen hears of each history event, in order, before its command is answered.
+func (c *Cluster) Listen(f func(run record.RunRow, e record.HistoryEvent)) {
+	c.change(func() { c.listen = f })
 }
 
 // Submitted counts the commands that reached an owner.
@@ -261,7 +267,11 @@ func (e *Engine) complete(w *instance, result []byte) {
 func (e *Engine) add(w *instance, b record.HistoryBody) {
 	w.run.Row.Events++
 	w.run.Row.UpdatedAt = e.c.now
-	w.history = append(w.history, record.HistoryEvent{No: w.run.Row.Events, At: e.c.now, Body: b})
+	event := record.HistoryEvent{No: w.run.Row.Events, At: e.c.now, Body: b}
+	w.history = append(w.history, event)
+	if e.c.listen != nil {
+		e.c.listen(w.run.Row, event)
+	}
 }
 
 // Run gives the workflow as it is.
