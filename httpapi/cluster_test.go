@@ -137,6 +137,35 @@ func TestInstancesThatDisagreeAskAgain(t *testing.T) {
 	})
 }
 
+// stubborn believes that it owns everything: it stops, and no longer hears of others.
+type stubborn struct{ httpapi.Engine }
+
+func (stubborn) Owner(int32) (addr string, self, ok bool) { return "i0", true, true }
+
+func TestInstanceThatWronglyBelievesToOwnHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, n, s := instances(t, func(c *httpapi.Config) {
+			if c.InstanceID == "i0" {
+				c.Engine = stubborn{c.Engine}
+			}
+		})
+		c.MoveAll(2)
+		c.SetAddr(2, "i0") // i1 has not heard of the move yet
+		resp := answered(s[1], "POST /v1/workflows?type=echo&id=w", "1")
+		time.Sleep(time.Second)
+		c.SetAddr(2, "i2")
+		began := time.Now()
+		read[api.Workflow](t, <-resp, 201)
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("the true owner was asked %v after it was known", d)
+		}
+		if sent := n.requests(); sent[0] != "i0 POST /v1/workflows" || sent[len(sent)-1] != "i2 POST /v1/workflows" {
+			t.Errorf("forwarded %q", sent)
+		}
+	})
+}
+
 func TestRequestWaitsWhileNobodyOwns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

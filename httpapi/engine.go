@@ -67,7 +67,7 @@ type Run struct {
 }
 
 // ListQuery asks for runs, newest start first. Runs with the same start come in
-// descending order of their run IDs, so that all partitions can be merged.
+// ascending order of their run IDs, so that all partitions can be merged.
 type ListQuery struct {
 	Type   string        // empty: all
 	Status record.Status // StatusNone: all
@@ -89,5 +89,5 @@ func (p ListPosition) Before(q ListPosition) bool {
 	if p.StartedAt != q.StartedAt {
 		return p.StartedAt > q.StartedAt
 	}
-	return string(p.Run[:]) > string(q.Run[:])
+	return string(p.Run[:]) < string(q.Run[:])
 }

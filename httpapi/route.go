@@ -80,6 +80,10 @@ func (s *Server) route(w http.ResponseWriter, c *call, local func(context.Contex
 				return
 			}
 		}
+		if forwarded && ctx.Err() == nil { // it believed to be the owner: whoever forwarded may know better by now
+			writeProblem(w, problem(api.CodeNotOwner, "this instance no longer owns partition %d of workflow %q", partition, c.workflowID))
+			return
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

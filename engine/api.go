@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/engine/machine"
+	"github.com/odradek/odradek/engine/processor"
+	"github.com/odradek/odradek/httpapi"
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/statestore"
+	"github.com/odradek/odradek/workflow"
+)
+
+// apiEngine is what the HTTP API needs of an instance. All reads are of settled
+// rows of a partition that this instance processes.
+type apiEngine struct {
+	instance   *processor.Instance
+	partitions int32
+	types      []string
+}
+
+// newAPIEngine serves the partitions of i to httpapi.
+func newAPIEngine(i *processor.Instance, partitions int32, definitions []workflow.Definition) httpapi.Engine {
+	e := &apiEngine{instance: i, partitions: partitions}
+	for _, d := range definitions {
+		e.types = append(e.types, d.Type())
+	}
+	slices.Sort(e.types)
+	e.types = slices.Compact(e.types)
+	return e
+}
+
+// Types are those that are compiled in.
+func (e *apiEngine) Types() []string { return e.types }
+
+// Partitions is what the slot table says.
+func (e *apiEngine) Partitions() int32 { return e.partitions }
+
+// Partition is what the slot table says.
+func (e *apiEngine) Partition(workflowID string) int32 { return e.instance.Partition(workflowID) }
+
+// Owner is what the status topic and the own lanes say.
+func (e *apiEngine) Owner(p int32) (addr string, self, ok bool) { return e.instance.Owner(p) }
+
+// inFlightPause is between two looks at a command that somebody else at this
+// instance waits for: the client whose connection broke, a moment ago.
+const inFlightPause = 20 * time.Millisecond
+
+// Submit waits while the same command ID is under way, and then asks once more.
+func (e *apiEngine) Submit(ctx context.Context, workflowID string, command record.Body) (record.Reply, error) {
+	for {
+		reply, err := e.instance.Submit(ctx, workflowID, command)
+		if !errors.Is(err, processor.ErrCommandInFlight) {
+			return reply, asAPIError(err)
+		}
+		select {
+		case <-time.After(inFlightPause):
+		case <-ctx.Done():
+			return record.Reply{}, fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		}
+	}
+}
+
+// asAPIError says ErrNotOwner in httpapi's words. A store that closes under a
+// reader belongs to a lane that ends.
+func asAPIError(err error) error {
+	if errors.Is(err, processor.ErrNotOwner) || errors.Is(err, statestore.ErrClosed) {
+		return fmt.Errorf("%w: %w", httpapi.ErrNotOwner, err)
+	}
+	return err
+}
+
+// load reads the workflow's current run.
+func (e *apiEngine) load(workflowID string) (*statestore.Store, *machine.State, error) {
+	p := e.instance.Partition(workflowID)
+	s, ok := e.instance.Store(p)
+	if !ok {
+		return nil, nil, fmt.Errorf("workflow %q: partition %d: %w", workflowID, p, httpapi.ErrNotOwner)
+	}
+	state, err := s.Describe(workflowID)
+	if err != nil {
+		return nil, nil, asAPIError(err)
+	}
+	if state == nil {
+		return nil, nil, fmt.Errorf("workflow %q: %w", workflowID, httpapi.ErrNotFound)
+	}
+	return s, state, nil
+}
+
+// Run reads the current run, and how it ended.
+func (e *apiEngine) Run(_ context.Context, workflowID string) (httpapi.Run, error) {
+	for again := false; ; again = true {
+		s, state, err := e.load(workflowID)
+		if err != nil {
+			return httpapi.Run{}, err
+		}
+		run := httpapi.Run{
+			Row: state.Run, Tasks: state.Tasks, Timers: state.Timers, Signals: state.Signals, Attempts: state.Attempts,
+			Stuck: state.Stuck, Inbox: len(state.Inbox),
+		}
+		err = closing(s, state, &run)
+		if errors.Is(err, machine.ErrNoChunk) && !again {
+			continue // dropped between the two reads: the summary has it now
+		}
+		return run, asAPIError(err)
+	}
+}
+
+// closing reads the result out of the chunk that has it, or out of the summary when
+// the chunks are dropped (F4).
+func closing(s *statestore.Store, state *machine.State, run *httpapi.Run) error {
+	switch {
+	case !state.Run.Status.Closed():
+		return nil
+	case state.Summary != nil:
+		run.Result, run.Failure = state.Summary.Result, state.Summary.Failure
+		return nil
+	}
+	events, err := s.Chunk(state.Run.WorkflowID, state.Run.Run, state.Run.CloseChunk)
+	if err != nil {
+		return err
+	}
+	for _, event := range events {
+		if event.No != state.Run.CloseEvent {
+			continue
+		}
+		switch b := event.Body.(type) {
+		case *record.RunCompleted:
+			run.Result = b.Result
+			return nil
+		case *record.RunFailed:
+			run.Failure = &b.Failure
+			return nil
+		}
+	}
+	return fmt.Errorf("workflow %q: chunk %d of run %s has no closing event %d", state.Run.WorkflowID, state.Run.CloseChunk, state.Run.Run, state.Run.CloseEvent)
+}
+
+// History reads one page.
+func (e *apiEngine) History(_ context.Context, workflowID string, run record.RunID, from uint64, n int) ([]json.RawMessage, error) {
+	s, state, err := e.load(workflowID)
+	switch {
+	case err != nil:
+		return nil, err
+	case state.Run.Run != run:
+		return nil, fmt.Errorf("workflow %q, run %s: %w", workflowID, run, httpapi.ErrNotFound)
+	case state.Gone:
+		return nil, fmt.Errorf("workflow %q, run %s: %w", workflowID, run, httpapi.ErrHistoryGone)
+	}
+	events, err := s.History(workflowID, run, from, n)
+	if errors.Is(err, statestore.ErrNoHistory) { // dropped since
+		return nil, fmt.Errorf("%w: %w", httpapi.ErrHistoryGone, err)
+	}
+	if err != nil {
+		return nil, asAPIError(err)
+	}
+	page := make([]json.RawMessage, len(events))
+	for i, event := range events {
+		if page[i], err = codec.HistoryJSON(event); err != nil {
+			return nil, fmt.Errorf("workflow %q: %w", workflowID, err)
+		}
+	}
+	return page, nil
+}
+
+// List reads one partition.
+func (e *apiEngine) List(_ context.Context, p int32, q httpapi.ListQuery) ([]record.RunRow, error) {
+	s, ok := e.instance.Store(p)
+	if !ok {
+		return nil, fmt.Errorf("partition %d: %w", p, httpapi.ErrNotOwner)
+	}
+	query := statestore.ListQuery{Type: q.Type, Status: q.Status, Limit: q.Limit}
+	if !q.After.IsZero() {
+		query.After = statestore.CursorOf(&record.RunRow{StartedAt: q.After.StartedAt, Run: q.After.Run})
+	}
+	rows, _, err := s.List(query)
+	return rows, asAPIError(err)
+}
+
+// WaitClosed waits for the close to settle.
+func (e *apiEngine) WaitClosed(ctx context.Context, workflowID string) error {
+	if err := e.instance.WaitClosed(ctx, workflowID); err != nil {
+		return asAPIError(err)
+	}
+	_, _, err := e.load(workflowID) // "no run is open" is also said of an unknown workflow
+	return err
+}
