@@ -184,25 +184,12 @@ func TestOffsetsFollowAcknowledgedResults(t *testing.T) {
 		var refuse atomic.Bool
 		refuse.Store(true)
 		var produced atomic.Int32
-		e.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			e.cluster.KeepControl()
+		e.refuseProduce(func(*kmsg.ProduceRequest) int16 {
 			if !refuse.Load() {
-				return nil, nil, false
+				return 0
 			}
 			produced.Add(1)
-			pr := req.(*kmsg.ProduceRequest)
-			resp := pr.ResponseKind().(*kmsg.ProduceResponse)
-			for _, topic := range pr.Topics {
-				rt := kmsg.NewProduceResponseTopic()
-				rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
-				for _, p := range topic.Partitions {
-					rp := kmsg.NewProduceResponseTopicPartition()
-					rp.Partition, rp.ErrorCode = p.Partition, kerr.NotLeaderForPartition.Code
-					rt.Partitions = append(rt.Partitions, rp)
-				}
-				resp.Topics = append(resp.Topics, rt)
-			}
-			return resp, nil, true
+			return kerr.NotLeaderForPartition.Code
 		})
 		var calls atomic.Int32
 		w := e.start("a", Config{Handlers: []Handler{HandleRaw(testService, "charge", func(_ context.Context, c *Call) ([]byte, error) {
