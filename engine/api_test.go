@@ -19,12 +19,13 @@ import (
 	"github.com/odradek/odradek/httpapi/httpapitest"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
+	"github.com/odradek/odradek/workflow"
 )
 
 const apiPartitions = 4
 
-// apiBrokers has the topics of a deployment whose workflows use no service.
-func apiBrokers(t *testing.T) (seeds []string, names topology.Names) {
+// apiBrokers has the topics of a deployment whose workflows use these services.
+func apiBrokers(t *testing.T, services ...string) (seeds []string, names topology.Names) {
 	t.Helper()
 	names = topology.Names{Namespace: "t"}
 	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second)}
@@ -38,6 +39,9 @@ func apiBrokers(t *testing.T) (seeds []string, names topology.Names) {
 		}
 		opts = append(opts, kfake.SeedTopics(n, names.Topic(topic)))
 	}
+	for _, service := range services {
+		opts = append(opts, kfake.SeedTopics(1, names.Tasks(service)))
+	}
 	c, err := kfake.NewCluster(opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +51,7 @@ func apiBrokers(t *testing.T) (seeds []string, names topology.Names) {
 }
 
 // apiInstance runs a whole instance; its API is at the address.
-func apiInstance(t *testing.T, seeds []string, names topology.Names, id string) (httpapi.Engine, string, *processor.Instance) {
+func apiInstance(t *testing.T, seeds []string, names topology.Names, id string, definitions ...workflow.Definition) (httpapi.Engine, string, *processor.Instance) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -61,7 +65,8 @@ func apiInstance(t *testing.T, seeds []string, names topology.Names, id string) 
 		Limits: processor.Limits{SessionTimeout: 2 * time.Second, Heartbeat: 100 * time.Millisecond, StatusEvery: 100 * time.Millisecond, FetchWait: 200 * time.Millisecond},
 	}
 	cfg.Partition.Table = topology.TableZero(apiPartitions)
-	cfg.Partition.Definitions = httpapitest.Definitions()
+	cfg.Partition.Definitions = append(httpapitest.Definitions(), definitions...)
+	cfg.Partition.Services = servicesOf(cfg.Partition.Definitions)
 	instance, err := processor.New(cfg)
 	if err != nil {
 		t.Fatal(err)
