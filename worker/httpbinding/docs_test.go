@@ -1,0 +1,166 @@
+package httpbinding
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/worker"
+)
+
+// block is one fenced block of a page.
+type block struct {
+	line       int
+	info, body string
+	env        string // NAME=value of an "env" comment before it
+}
+
+// blocksOf reads the fenced blocks of a page.
+func blocksOf(t *testing.T, path string) (out []block) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := ""
+	var open *block
+	for i, line := range strings.Split(string(b), "\n") {
+		info, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && open == nil:
+			open = &block{line: i + 1, info: info, env: env}
+			env = ""
+		case fence:
+			out = append(out, *open)
+			open = nil
+		case open != nil:
+			open.body += line + "\n"
+		default:
+			if v, ok := strings.CutPrefix(line, "<!-- env "); ok {
+				env = strings.TrimSuffix(v, " -->")
+			}
+		}
+	}
+	return out
+}
+
+// TestThePageOnBindingsIsTrue plays docs/bindings.md: each file is loaded, each
+// input sent to a server that answers as the page says, and requests, results,
+// failures and problems are those of the page.
+func TestThePageOnBindingsIsTrue(t *testing.T) {
+	var task *Task
+	var input, want, answer string
+	played := map[string]int{}
+	for _, b := range blocksOf(t, "../../docs/bindings.md") {
+		played[b.info]++
+		switch b.info {
+		case "yaml":
+			if name, value, ok := strings.Cut(b.env, "="); ok {
+				t.Setenv(name, value)
+			}
+			f, err := Parse("bindings.yaml", []byte(b.body), Options{})
+			if err != nil {
+				t.Fatalf("line %d: %v", b.line, err)
+			}
+			task, input, want, answer = f.Services[0].Tasks[0], "", "", ""
+		case "yaml bad":
+			_, err := Parse("bindings.yaml", []byte(b.body), Options{})
+			if err == nil {
+				t.Fatalf("line %d: accepted", b.line)
+			}
+			answer = err.Error() + "\n"
+		case "text problems":
+			if answer != b.body {
+				t.Errorf("line %d: the file is told\n%s\nthe page says\n%s", b.line, answer, b.body)
+			}
+		case "json input":
+			input = b.body
+		case "http request":
+			want = b.body
+		case "http answer":
+			answer = b.body
+		case "json result", "json failure":
+			playCall(t, b, task, input, want, answer)
+		case "sh": // played by cmd/svcworker
+		default:
+			t.Errorf("line %d: nobody plays blocks of kind %q", b.line, b.info)
+		}
+	}
+	if played["json result"] < 5 || played["json failure"] < 3 || played["text problems"] < 1 {
+		t.Fatalf("the page has only %v", played)
+	}
+}
+
+func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
+	t.Helper()
+	var line string
+	var header http.Header
+	var body []byte
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		line, header = r.Method+" "+r.URL.String(), r.Header
+		body, _ = io.ReadAll(r.Body)
+		status, h, text := message(answer)
+		for k, v := range h {
+			w.Header().Set(k, v[0])
+		}
+		code, err := strconv.Atoi(status)
+		if err != nil {
+			code = 599
+		}
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, text)
+	}))
+	defer srv.Close()
+	at, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task.service.base.Host, task.service.dial.loopback = at.Host, true
+	call := testCall(input)
+	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
+	result, err := task.do(t.Context(), task.service.client(), call)
+	if want != "" {
+		wantLine, h, wantBody := message(want)
+		if line != wantLine || !sameJSON(strings.TrimSpace(string(body)), strings.TrimSpace(wantBody)) {
+			t.Errorf("line %d: the request is\n%s\n%s\nthe page says\n%s\n%s", b.line, line, body, wantLine, wantBody)
+		}
+		for k := range h {
+			if header.Get(k) != h.Get(k) {
+				t.Errorf("line %d: header %s is %q, the page says %q", b.line, k, header.Get(k), h.Get(k))
+			}
+		}
+	}
+	var f *record.Failure
+	switch {
+	case b.info == "json result" && (err != nil || !sameJSON(string(result), b.body)):
+		t.Errorf("line %d: the result is %s, %v, the page says %s", b.line, result, err, b.body)
+	case b.info == "json failure" && !errors.As(err, &f):
+		t.Errorf("line %d: got %s, %v, the page says %s", b.line, result, err, b.body)
+	case f != nil:
+		got, err := json.Marshal(worker.Failure(f))
+		if err != nil || !sameJSON(string(got), b.body) {
+			t.Errorf("line %d: the failure is %s, %v, the page says %s", b.line, got, err, b.body)
+		}
+	}
+}
+
+// message splits the page's form of an HTTP message.
+func message(s string) (first string, header http.Header, body string) {
+	first, rest, _ := strings.Cut(s, "\n")
+	lines, body, _ := strings.Cut(rest, "\n\n")
+	if strings.HasPrefix(rest, "\n") {
+		lines, body = "", rest[1:]
+	}
+	h, _ := textproto.NewReader(bufio.NewReader(strings.NewReader(lines + "\n\n"))).ReadMIMEHeader()
+	return first, http.Header(h), body
+}
