@@ -37,9 +37,9 @@ func (a *app) historyAll(cmd *cobra.Command, c *client.HTTP, id string, limit in
 	var all client.HistoryPage
 	var rows [][]string
 	for n, cursor := 0, ""; ; {
-		size := pageSize
+		size := a.page
 		if limit > 0 {
-			size = min(pageSize, limit-n)
+			size = min(a.page, limit-n)
 		}
 		page, err := c.History(cmd.Context(), id, cursor, size)
 		if err != nil {

@@ -49,9 +49,9 @@ func (a *app) listAll(cmd *cobra.Command, c *client.HTTP, l client.ListRequest, 
 	all := client.WorkflowPage{Workflows: []client.Workflow{}}
 	missing := map[int32]bool{}
 	for n := 0; ; {
-		l.Limit = pageSize
+		l.Limit = a.page
 		if limit > 0 {
-			l.Limit = min(pageSize, limit-n)
+			l.Limit = min(a.page, limit-n)
 		}
 		page, err := c.List(cmd.Context(), l)
 		if err != nil {
