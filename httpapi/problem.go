@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,21 +63,30 @@ func writeProblem(w http.ResponseWriter, p *problemError) {
 		h.Set("WWW-Authenticate", `Bearer realm="odradek"`)
 	}
 	w.WriteHeader(p.Status)
-	b, err := json.Marshal(p.Problem)
+	b, err := encode(p.Problem)
 	if err != nil {
 		panic(fmt.Sprintf("httpapi: a problem is always JSON: %v", err))
 	}
-	w.Write(append(b, '\n'))
+	w.Write(b)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
-	b, err := json.Marshal(v)
+	b, err := encode(v)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(append(b, '\n'))
+	w.Write(b)
 	return nil
+}
+
+// encode leaves payloads as they are: no escapes that are for HTML.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }

@@ -38,6 +38,7 @@ type operations struct{ *Server }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	rec := &recorder{ResponseWriter: w}
+	w.Header().Set("X-Content-Type-Options", "nosniff") // a payload may hold anything; no browser is to guess
 	handler, pattern := s.mux.Handler(r)
 	who := principal{}
 	switch {

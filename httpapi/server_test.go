@@ -70,6 +70,9 @@ func wantProblem(t *testing.T, resp *http.Response, code api.Code, names ...stri
 	if !ok {
 		t.Fatalf("no problem has the code %q", code)
 	}
+	if resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Error("a browser may guess the type of the answer")
+	}
 	p := read[api.Problem](t, resp, want.Status)
 	if got := resp.Header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("content type %q", got)
@@ -295,6 +298,16 @@ func TestHistoryPageEndsAtItsBytes(t *testing.T) {
 	page := read[api.HistoryPage](t, ask(s, "GET /v1/workflows/w/history?limit=1000", ""), 200)
 	if n := len(page.Events); n != 16 || page.NextCursor == "" {
 		t.Errorf("a page of %d events of 512 KB, next cursor %q; want 16 and one", n, page.NextCursor)
+	}
+}
+
+func TestPayloadStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, httpapi.Config{Engine: httpapitest.NewCluster(1).Instance(0)})
+	const payload = `{"b":"<a&b>","a":1.50,"\u00e9":12345678901234567890}`
+	got := read[api.Workflow](t, ask(s, "POST /v1/workflows?type=echo&id=w&wait=1s", payload), 200)
+	if string(got.Result) != payload {
+		t.Errorf("the result is %s, the input was %s", got.Result, payload)
 	}
 }
 
