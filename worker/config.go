@@ -197,9 +197,6 @@ var errLost = errors.New("the worker lost the task's partition")
 // cutOff reports whether ctx ended because the worker gives the record up: then the
 // attempt is the next holder's, and nothing is reported.
 func cutOff(ctx context.Context) bool {
-	switch context.Cause(ctx) {
-	case errStopped, errMoved, errLost:
-		return true
-	}
-	return false
+	cause := context.Cause(ctx)
+	return errors.Is(cause, errStopped) || errors.Is(cause, errMoved) || errors.Is(cause, errLost)
 }

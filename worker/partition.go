@@ -145,8 +145,9 @@ func (p *partition) plan(startsMax uint32) (pl plan, ok bool) {
 		pl.suspects++
 	}
 	pl.announced = p.announced
-	if next := p.offsets.last + 1; next+lookaheadMin/2 > p.announced || pl.fresh > 0 {
-		pl.announced = max(p.announced, next+max(lookaheadMin, 8*p.delivered))
+	ahead := max(lookaheadMin, 8*p.delivered)
+	if next := p.offsets.last + 1; next+ahead/2 > p.announced {
+		pl.announced = next + ahead
 	}
 	pl.point.offset = watermark
 	pl.point.metadata, p.size = encodeProgress(watermark, p.offsets.progress(pl.announced, false))

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -118,7 +119,7 @@ func TestALostPartitionIsLeftAlone(t *testing.T) {
 		}, WithTimeout(-1))}})
 		waitFor(t, func() bool { return calls.Load() == 1 })
 		forget.Store(true)
-		if err := <-causes; err != errLost {
+		if err := <-causes; !errors.Is(err, errLost) {
 			t.Errorf("the call was ended by %v", err)
 		}
 		if ev := e.events(1)[0]; ev.Kind != "completed" {
