@@ -52,14 +52,26 @@ func (s *service) produce(j *job, call *Call, rec *kgo.Record) {
 			// The topic allows less than F5 says: the result cannot be reported, but that can.
 			go s.report(j, call, nil, tooLarge(call, len(rec.Value)))
 		default:
-			s.log.Error("result not accepted by Kafka, trying again", "operation", call.Operation, "workflow_id", call.WorkflowID,
-				"task", call.Task.String(), "partition", rec.Partition, "err", err)
+			s.sayRefused(call, rec, err)
 			s.worker.later(reportRetry, func() {
 				rec.Partition = s.worker.route(call.WorkflowID)
 				s.produce(j, call, rec)
 			}, func() { s.givenUp(j) })
 		}
 	})
+}
+
+// sayRefused logs a result that Kafka refused, at most once in reportRetry: without
+// the right to write, it is all of them, again and again.
+func (s *service) sayRefused(call *Call, rec *kgo.Record, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused++
+	if now := time.Now(); now.Sub(s.refusedSaid) >= reportRetry {
+		s.log.Error("Kafka does not take results, trying again", "results", s.refused, "topic", rec.Topic, "partition", rec.Partition,
+			"workflow_id", call.WorkflowID, "task", call.Task.String(), "err", err)
+		s.refused, s.refusedSaid = 0, now
+	}
 }
 
 // undecodable handles a task record that cannot be read: the engine is told if the

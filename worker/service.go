@@ -57,10 +57,12 @@ type service struct {
 	// comes before commitMu.
 	drainMu sync.Mutex
 
-	mu     sync.Mutex
-	parts  map[int32]*partition
-	joined bool
-	room   chan struct{}
+	mu          sync.Mutex
+	parts       map[int32]*partition
+	joined      bool
+	refused     int       // results that Kafka refused since it was last said
+	refusedSaid time.Time // when that was
+	room        chan struct{}
 }
 
 func newService(w *Worker, name string, handlers map[string]*Handler) *service {
@@ -273,9 +275,11 @@ func (s *service) onOffsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.
 		}
 		s.beginPartition(partition, offset, prior)
 	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			begin(p.Partition, p.Offset, p.Metadata, p.ErrorCode)
+	if len(resp.Groups) == 0 { // before version 8; kgo fills both after
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				begin(p.Partition, p.Offset, p.Metadata, p.ErrorCode)
+			}
 		}
 	}
 	for _, g := range resp.Groups {
