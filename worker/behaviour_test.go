@@ -70,10 +70,9 @@ func TestFailuresHaveOneShape(t *testing.T) {
 		}), `{}`, record.Failure{Kind: "payment", Code: "no_funds"}, "balance is 3"},
 		"panic": {typed(func(context.Context, chargeIn) (chargeOut, error) { panic("boom") }), `{}`,
 			record.Failure{Kind: "application", Code: "panic", Retryable: true}, "worker/behaviour_test.go:"},
-		"nil map": {typed(func(context.Context, chargeIn) (chargeOut, error) {
-			var m map[string]int
-			m["a"] = 1
-			return chargeOut{}, nil
+		"nil pointer": {typed(func(context.Context, chargeIn) (chargeOut, error) {
+			var m map[string]*chargeOut
+			return *m["a"], nil
 		}), `{}`,
 			record.Failure{Kind: "application", Code: "panic", Retryable: true}, "worker/behaviour_test.go:"},
 		"timeout": {typed(func(ctx context.Context, _ chargeIn) (chargeOut, error) { <-ctx.Done(); return chargeOut{}, ctx.Err() }), `{}`,

@@ -13,6 +13,9 @@
 //	offsets.go    finish     the result is acknowledged: the watermark may move
 //	commit.go     commit     watermark, and in its metadata what lies beyond (W3)
 //
+// drain.go is how a partition ends: its calls may finish, within bounds (W5), and a
+// last commit says what is done.
+//
 // What holds:
 //
 //  1. An offset is committed only when the results of all records below it are

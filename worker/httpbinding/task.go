@@ -143,19 +143,19 @@ func (d *decoder) headers(n *yaml.Node, key string) (out []header) {
 	seen := map[string]bool{}
 	d.mapping(n, key, func(k, v *yaml.Node) {
 		at := place{attrs: requestAttrs, vars: requestVars(), optional: true, references: true, secrets: true}
-		key := key + "." + k.Value
+		line := key + "." + k.Value
 		switch {
 		case headerName(k.Value) != nil:
-			d.problem(k, key, fmt.Sprintf("%q is not a header's name", k.Value), "Use letters, digits and -")
+			d.problem(k, line, fmt.Sprintf("%q is not a header's name", k.Value), "Use letters, digits and -")
 			return
 		case seen[http.CanonicalHeaderKey(k.Value)]:
-			d.problem(k, key, "this header stands here twice, with other capitals", "Remove one")
+			d.problem(k, line, "this header stands here twice, with other capitals", "Remove one")
 			return
 		case strings.EqualFold(k.Value, "Idempotency-Key"):
-			d.problem(k, key, "the worker sends the task's key itself, the same on all attempts", "Remove the line; to send it under another name, set idempotency_header of the service")
+			d.problem(k, line, "the worker sends the task's key itself, the same on all attempts", "Remove the line; to send it under another name, set idempotency_header of the service")
 			return
 		case reservedHeader(k.Value):
-			d.problem(k, key, "this header is the worker's or the connection's", "Remove the line")
+			d.problem(k, line, "this header is the worker's or the connection's", "Remove the line")
 			return
 		case credentialHeader(k.Value):
 			at.references, at.vars, at.attrs = false, nil, nil
@@ -163,14 +163,24 @@ func (d *decoder) headers(n *yaml.Node, key string) (out []header) {
 		}
 		seen[http.CanonicalHeaderKey(k.Value)] = true
 		if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
-			d.problem(v, key, "a header's value is text", "")
+			d.problem(v, line, "a header's value is text", "")
 			return
 		}
-		compiled := d.template(v, key, v.Value, at)
+		compiled := d.template(v, line, v.Value, at)
 		if l, ok := compiled.(literal); ok && headerValue(fmt.Sprint(l.v)) != nil {
-			d.problem(v, key, "the value has characters that no header may carry", "Remove control characters")
+			d.problem(v, line, "the value has characters that no header may carry", "Remove control characters")
 		}
 		out = append(out, header{k.Value, compiled})
 	})
 	return out
+}
+
+// String is the request as the file says it: method and URL with its references.
+func (t *Task) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", t.method, strings.TrimSuffix(t.service.base.String(), "/"))
+	for _, p := range t.path {
+		fmt.Fprint(&b, p)
+	}
+	return b.String()
 }

@@ -101,9 +101,9 @@ func (d *decoder) template(n *yaml.Node, key, src string, at place) value {
 
 // reference compiles what stands between braces.
 func (d *decoder) reference(n *yaml.Node, key, src string, at place) (ref, bool) {
-	r := ref{}
-	name := src
-	if name, r.optional = strings.CutSuffix(src, "?"); r.optional && !at.optional {
+	name, optional := strings.CutSuffix(src, "?")
+	r := ref{optional: optional}
+	if optional && !at.optional {
 		d.problem(n, key, fmt.Sprintf("{%s} may not be optional here", src), "Remove the question mark: without the field there is no address")
 		return r, false
 	}

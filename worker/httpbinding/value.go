@@ -249,14 +249,11 @@ func checkJSON(b []byte) error {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
-		case inString:
-			if c == '\\' {
-				i++
-			} else if c == '"' {
-				inString = false
-			}
+		case inString && c == '\\':
+			i++
 		case c == '"':
-			inString = true
+			inString = !inString
+		case inString:
 		case c == '{' || c == '[':
 			if depth++; depth > jsonDepthMax {
 				return errDepth
