@@ -176,6 +176,7 @@ func (c *committer) produce(b, prev *batch) error {
 		return err
 	}
 	b.info.Produce = time.Since(start)
+	c.cfg.observe(c.partition, opAcked, b)
 	if err := f.At(fault.AfterFlush); err != nil {
 		return errCrashed{err}
 	}
@@ -257,6 +258,7 @@ func (c *committer) endTransaction(b, prev *batch) error {
 		return doubt("end", err)
 	}
 	b.info.End = time.Since(start)
+	c.cfg.observe(c.partition, opEnded, b)
 	if err := f.At(fault.AfterEnd); err != nil {
 		return errCrashed{err}
 	}
@@ -276,10 +278,13 @@ func (c *committer) checkpoint(b *batch) record.Checkpoint {
 
 // The operations of a batch that tests observe.
 const (
-	opProduce = "produce"
-	opEnd     = "end"
-	opSettle  = "settle"
-	opReply   = "reply"
+	opProduce = "produce" // before the first record
+	opAcked   = "acked"   // after the last promise
+	opEnd     = "end"     // before EndTransaction
+	opEnded   = "ended"   // after its nil
+	opSettle  = "settle"  // before the store's write
+	opSettled = "settled" // after it
+	opReply   = "reply"   // after the replies
 )
 
 func (c *Config) observe(p int32, op string, b *batch) {

@@ -325,3 +325,14 @@ func runOf(key string) record.RunID {
 	copy(id[:], key)
 	return id
 }
+
+// stepperWith changes each counter that is made.
+func stepperWith(make func(int32, machine.View) (Stepper, error), change func(*counter)) func(int32, machine.View) (Stepper, error) {
+	return func(p int32, view machine.View) (Stepper, error) {
+		s, err := make(p, view)
+		if err == nil {
+			change(s.(*counter))
+		}
+		return s, err
+	}
+}

@@ -28,6 +28,7 @@ func (c *committer) apply(b, prev *batch) error {
 		return fmt.Errorf("settle a batch of partition %d: %w", c.partition, err)
 	}
 	b.info.Settle = time.Since(start)
+	c.cfg.observe(c.partition, opSettled, b)
 	if err := f.At(fault.AfterSettle); err != nil {
 		return errCrashed{err}
 	}
