@@ -25,7 +25,7 @@ const (
 )
 
 // Config says what a Worker serves and how. The zero value of everything but
-// Namespace, Handlers and Client is usable.
+// Namespace, Handlers and Kafka is usable.
 type Config struct {
 	// Namespace of the deployment: the prefix of its topics and groups. Required.
 	Namespace string
@@ -35,9 +35,9 @@ type Config struct {
 	// Services holds settings by service name. A service with settings and without
 	// handlers is refused.
 	Services map[string]Service
-	// Client makes a Kafka client with the deployment's connection settings and the
-	// given options. The worker closes what it makes. Required.
-	Client func(opts ...kgo.Opt) (*kgo.Client, error)
+	// Kafka says how to reach Kafka: kgo.SeedBrokers, TLS, SASL, a client ID, a logger.
+	// What the protocol needs is added by the worker and wins. Required.
+	Kafka []kgo.Opt
 
 	// CommitInterval is the pause between two commits of a service. Default 200 ms.
 	// What is finished and not yet committed when a worker is killed is done again,
@@ -107,8 +107,8 @@ func (c Config) Validate() error {
 	if err := topology.CheckName("namespace", c.Namespace); err != nil {
 		bad("%w", err)
 	}
-	if c.Client == nil {
-		bad("Client is missing: it makes the Kafka clients")
+	if len(c.Kafka) == 0 {
+		bad("Kafka is missing: it says how to reach Kafka, such as kgo.SeedBrokers")
 	}
 	if len(c.Handlers) == 0 {
 		bad("there is no handler: a worker without one would take tasks that it cannot do")
@@ -181,6 +181,11 @@ func (c Config) concurrency(service string) int {
 		return n
 	}
 	return concurrencyDefault
+}
+
+// client makes a Kafka client with the worker's connection and more.
+func (c Config) client(opts ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append(slices.Clip(slices.Clone(c.Kafka)), opts...)...)
 }
 
 // errStopped is the cause with which calls are cancelled when the worker stops.

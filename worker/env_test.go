@@ -61,7 +61,7 @@ func newEnv(t *testing.T, taskPartitions int32) *env {
 // newClient connects from the named host; net.sever cuts a host off.
 func (e *env) newClient(host string, opts ...kgo.Opt) *kgo.Client {
 	e.t.Helper()
-	cl, err := e.dial(host)(opts...)
+	cl, err := kgo.NewClient(append(e.dial(host), opts...)...)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -69,13 +69,9 @@ func (e *env) newClient(host string, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-func (e *env) dial(host string) func(opts ...kgo.Opt) (*kgo.Client, error) {
-	return func(opts ...kgo.Opt) (*kgo.Client, error) {
-		return kgo.NewClient(append([]kgo.Opt{
-			kgo.SeedBrokers("127.0.0.1:9092"),
-			kgo.Dialer(e.net.dialer(host)),
-		}, opts...)...)
-	}
+// dial is how the named host reaches the broker.
+func (e *env) dial(host string) []kgo.Opt {
+	return []kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(e.net.dialer(host))}
 }
 
 // taskRecord is a task as the engine writes it.
@@ -158,7 +154,7 @@ func (e *env) events(n int) (out []event) {
 // start runs a worker on the named host until the test's end.
 func (e *env) start(host string, cfg Config) *Worker {
 	e.t.Helper()
-	cfg.Namespace, cfg.Client = "t", e.dial(host)
+	cfg.Namespace, cfg.Kafka = "t", e.dial(host)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -84,7 +84,7 @@ var ErrTopicMissing = errors.New("topic is missing")
 
 // start checks the task topic, joins the group and starts the loops.
 func (s *service) start(ctx context.Context) error {
-	client, err := s.worker.cfg.Client(
+	client, err := s.worker.cfg.client(
 		kgo.ConsumerGroup(s.group),
 		kgo.ConsumeTopics(s.topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),

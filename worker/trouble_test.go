@@ -134,7 +134,7 @@ func TestALostPartitionIsLeftAlone(t *testing.T) {
 func TestARevocationWaitsForTheRegistration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w, err := New(Config{Namespace: "t", Client: (&env{t: t, net: &pipeNet{}}).dial("a"), Handlers: []Handler{echo("charge")}})
+		w, err := New(Config{Namespace: "t", Kafka: (&env{net: &pipeNet{}}).dial("a"), Handlers: []Handler{echo("charge")}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestStartRefuses(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				e := newEnv(t, 4)
-				c.cfg.Namespace, c.cfg.Client = "t", e.dial("a")
+				c.cfg.Namespace, c.cfg.Kafka = "t", e.dial("a")
 				w, err := New(c.cfg)
 				if err != nil {
 					t.Fatal(err)
@@ -208,7 +208,7 @@ func TestConfigIsChecked(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		`namespace "a b" is not a name`, "Client is missing", "payment.charge has two handlers", `service "engine" would share the engine's consumer group`,
+		`namespace "a b" is not a name`, "Kafka is missing", "payment.charge has two handlers", `service "engine" would share the engine's consumer group`,
 		"the handler of engine.x has no function", `service "email" has settings and no handler`, `concurrency of service "payment" is 5000; allowed are 1 to 1024`,
 		"HeartbeatInterval 20s must be shorter than SessionTimeout 10s",
 	} {
