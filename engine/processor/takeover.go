@@ -47,7 +47,7 @@ func (l *lane) takeover(ctx context.Context) (t *tenure, err error) {
 	info.Open = since()
 
 	t = &tenure{lane: l, batchMax: l.firstBatch}
-	t.committer = committer{cfg: cfg, partition: l.partition, names: l.names, store: l.store}
+	t.committer = committer{cfg: cfg, partition: l.partition, names: l.names}
 	defer func() {
 		if err != nil {
 			t.close()
@@ -89,6 +89,7 @@ func (l *lane) takeover(ctx context.Context) (t *tenure, err error) {
 	if err != nil {
 		return t, err
 	}
+	t.store = l.store // not before: a restore may have replaced it
 	info.Restore, info.Records, info.Positions = since(), n, cp.Inputs
 	if err := f.At(fault.AfterRestore); err != nil {
 		return t, errCrashed{err}

@@ -96,10 +96,11 @@ func (t *tenure) serve(ctx context.Context) error {
 func (t *tenure) run(ctx context.Context) {
 	err := errors.New("it ended by Goexit")
 	defer func() {
+		p := recover()
 		if t.hung.Load() {
 			return
 		}
-		if p := recover(); p != nil {
+		if p != nil {
 			err = fmt.Errorf("partition %d: the step panicked: %v\n%s", t.partition, p, debug.Stack())
 		}
 		t.stepped <- err
