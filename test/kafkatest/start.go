@@ -1,0 +1,31 @@
+package kafkatest
+
+import (
+	"errors"
+	"os"
+	"testing"
+)
+
+// RequireEnv makes tests without a real Kafka fail rather than be left out.
+const RequireEnv = "ODRADEK_REQUIRE_KAFKA"
+
+// Start gives a test a cluster that ends with it (K2).
+func Start(t testing.TB, cfg Config) *Cluster {
+	t.Helper()
+	if testing.Short() && os.Getenv(RequireEnv) == "" {
+		t.Skip("real Kafka is left out: -short")
+	}
+	c, err := Launch(t.Context(), cfg)
+	if errors.Is(err, ErrMissing) && os.Getenv(RequireEnv) == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
