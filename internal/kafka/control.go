@@ -150,3 +150,19 @@ func connection(cl *kgo.Client) []kgo.Opt {
 	}
 	return opts
 }
+
+func controlTopic(names topology.Names) string { return names.Topic(record.TopicControl) }
+
+// pauseFor is between two looks at what a cluster is still about.
+const pauseFor = 50 * time.Millisecond
+
+func pause(ctx context.Context) error {
+	t := time.NewTimer(pauseFor)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
