@@ -98,7 +98,7 @@ func Parse(name string, data []byte, opts Options) (*File, error) {
 	d := &decoder{file: name, opts: opts}
 	f := d.parse(data)
 	if len(d.problems) > 0 {
-		return nil, d.problems.sorted()
+		return nil, d.problems.Sorted()
 	}
 	return f, nil
 }

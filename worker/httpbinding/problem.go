@@ -45,10 +45,14 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (ps Problems) sorted() Problems {
+// Sorted orders the problems by line.
+func (ps Problems) Sorted() Problems {
 	sort.SliceStable(ps, func(i, j int) bool { return ps[i].Line < ps[j].Line })
 	return ps
 }
+
+// Nearest gives the known word that an unknown one was probably meant to be, or "".
+func Nearest(unknown string, known []string) string { return nearest(unknown, known) }
 
 // nearest gives the word that the unknown one was probably meant to be; "" if none
 // is near: a third of its letters may differ, and case does not count.

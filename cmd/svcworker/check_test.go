@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func check(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	a := &app{stdout: &stdout, stderr: &stderr}
+	code := a.run(t.Context(), append([]string{"check"}, args...))
+	return code, stdout.String() + stderr.String()
+}
+
+// TestCommandsOfThePages: the commands that docs/bindings.md shows work as they stand.
+func TestCommandsOfThePages(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/bindings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(blocks) == 0 {
+		t.Fatal("the page has no command")
+	}
+	for _, b := range blocks {
+		for line := range strings.SplitSeq(strings.TrimSpace(string(b[1])), "\n") {
+			words := strings.Fields(line)
+			if len(words) != 3 || words[0] != "svcworker" || words[1] != "check" {
+				t.Fatalf("nobody plays %q", line)
+			}
+			if code, out := check(t, filepath.Join("../..", words[2])); code != exitOK || !strings.Contains(out, "payment.request") {
+				t.Errorf("%s: exit %d\n%s", line, code, out)
+			}
+		}
+	}
+}
+
+// TestCheckTellsBothHalves: problems of the worker's own keys and of the bindings, by
+// line.
+func TestCheckTellsBothHalves(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "w.yaml")
+	file := `namespce: a
+kafka:
+  bootstrap.server: a:1
+  sasl.password: ${env:ODRADEK_TEST_NOT_SET}
+log: {level: loud, leve: info}
+rebalance_timeout: 10
+services:
+  payment:
+    base_url: http://payment.example.com
+    tasks:
+      request: {path: "/{a?}"}
+`
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out := check(t, path)
+	if code != exitProblems {
+		t.Errorf("exit %d", code)
+	}
+	at := 0
+	for _, want := range []string{
+		`:1: namespce: this key is not known. Did you mean "namespace"?`,
+		":4: kafka.sasl.password: the environment variable ODRADEK_TEST_NOT_SET is not set.",
+		`:5: log.level: "loud" is not one of debug, info, warn, error`,
+		`:5: log.leve: this key is not known. Did you mean "log.level"?`,
+		`:6: rebalance_timeout: "10" is not a duration`,
+		":11: payment.request.path: {a?} may not be optional here.",
+	} {
+		i := strings.Index(out[at:], want)
+		if i < 0 {
+			t.Fatalf("%q is missing, or not in its place, in\n%s", want, out)
+		}
+		at += i
+	}
+	if _, out := check(t, "--without-secrets", path); strings.Contains(out, "NOT_SET") {
+		t.Errorf("secrets were looked for:\n%s", out)
+	}
+}
+
+// TestKafkaKeysAreChecked: each mistake of the kafka section.
+func TestKafkaKeysAreChecked(t *testing.T) {
+	t.Parallel()
+	notPEM := filepath.Join(t.TempDir(), "ca.jks")
+	if err := os.WriteFile(notPEM, []byte("\xfe\xed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		keys map[string]string
+		want string
+	}{
+		"none":      {map[string]string{}, "bootstrap.servers: this key is missing"},
+		"unknown":   {map[string]string{"bootstrap.servers": "a:1", "sasl.mechanisms": "PLAIN"}, `sasl.mechanisms: this key is not known. Did you mean "sasl.mechanism"?`},
+		"protocol":  {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "TLS"}, `security.protocol: "TLS" is not one of`},
+		"no SASL":   {map[string]string{"bootstrap.servers": "a:1", "sasl.mechanism": "PLAIN"}, "security.protocol: there are sasl keys, but the protocol has no SASL"},
+		"no user":   {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}, "sasl.username: SASL needs"},
+		"mechanism": {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SASL_SSL", "sasl.username": "u", "sasl.password": "p", "sasl.mechanism": "SCRAM"}, `sasl.mechanism: "SCRAM" is not one of`},
+		"no TLS":    {map[string]string{"bootstrap.servers": "a:1", "ssl.ca.location": notPEM}, "ssl.ca.location: security.protocol is PLAINTEXT, which has no TLS"},
+		"JKS":       {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SSL", "ssl.ca.location": notPEM}, "holds no certificate in PEM form. Convert a JKS store: keytool -exportcert -rfc"},
+		"key alone": {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SSL", "ssl.key.location": notPEM}, "certificate and key need one another"},
+		"session":   {map[string]string{"bootstrap.servers": "a:1", "session.timeout.ms": "10s"}, `session.timeout.ms: "10s" is not a number of milliseconds`},
+	} {
+		_, err := connect(c.keys)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), c.keys["sasl.password"]) && c.keys["sasl.password"] != "" && c.keys["sasl.password"] != "p" {
+			t.Errorf("%s: the message holds the password", name)
+		}
+	}
+}
+
+// TestFlagWinsOverEnvironmentOverFileOverDefault, for each setting.
+func TestFlagWinsOverEnvironmentOverFileOverDefault(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w.yaml")
+	write := func(more string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("kafka: {bootstrap.servers: a:1}\nservices: {}\n"+more), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drain := func(flags map[string]string) time.Duration {
+		t.Helper()
+		s, err := loadSettings(path, flags, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Drain
+	}
+	write("")
+	if got := drain(nil); got != 20*time.Second {
+		t.Errorf("default: %s", got)
+	}
+	write("drain_timeout: 1s\n")
+	if got := drain(nil); got != time.Second {
+		t.Errorf("file: %s", got)
+	}
+	t.Setenv("ODRADEK_DRAIN_TIMEOUT", "2s")
+	if got := drain(nil); got != 2*time.Second {
+		t.Errorf("environment: %s", got)
+	}
+	if got := drain(map[string]string{"drain-timeout": "3s"}); got != 3*time.Second {
+		t.Errorf("flag: %s", got)
+	}
+	t.Setenv("ODRADEK_DRAIN_TIMEOUT", "soon")
+	if _, err := loadSettings(path, nil, false); err == nil || !strings.Contains(err.Error(), "environment variable ODRADEK_DRAIN_TIMEOUT") {
+		t.Errorf("a bad value does not name its source: %v", err)
+	}
+}
+
+// TestTheExampleIsValid: configs/svcworker.yaml is what a user begins with.
+func TestTheExampleIsValid(t *testing.T) {
+	t.Parallel()
+	if code, out := check(t, "../../configs/svcworker.yaml"); code != exitOK {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+}
