@@ -159,7 +159,7 @@ func newEngine(t *testing.T) *engine {
 		// A year has 30 million seconds: what would look around every second must not.
 		Limits: processor.Limits{
 			FetchWait: time.Minute, IdleCheck: -1, HangTick: time.Hour, PurgeEvery: -1, StatusEvery: 24 * time.Hour,
-			SessionTimeout: 100 * time.Hour, Heartbeat: 24 * time.Hour, StoreAgeMax: 1000 * time.Hour,
+			SessionTimeout: 100 * time.Hour, Heartbeat: 24 * time.Hour,
 		},
 	}
 	return e
