@@ -127,9 +127,9 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 
 // load reads both halves of the file and tells the problems of both.
 func load(path string, flags map[string]string) (settings, *httpbinding.File, error) {
-	file, err := httpbinding.Load(path, httpbinding.Options{})
-	s, err2 := loadSettings(path, flags, false)
-	if err := errors.Join(err, err2); err != nil {
+	file, errFile := httpbinding.Load(path, httpbinding.Options{})
+	s, errSettings := loadSettings(path, flags, false)
+	if err := errors.Join(errFile, errSettings); err != nil {
 		return s, nil, fmt.Errorf("the configuration is refused:\n%w", err)
 	}
 	return s, file, nil

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -107,6 +108,21 @@ func (b *broker) results(n int) map[string]int {
 		})
 	}
 	return out
+}
+
+// committed waits until the group's commit of the partition is at the offset or beyond.
+func (b *broker) committed(partition int32, offset int64) {
+	b.t.Helper()
+	adm := kadm.NewClient(b.client)
+	for {
+		got, err := adm.FetchOffsets(b.t.Context(), "odradek.payment")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if at, ok := got.Lookup("odradek.tasks.payment", partition); ok && at.At >= offset {
+			return
+		}
+	}
 }
 
 // ledger is a payment API that remembers each request.
@@ -249,6 +265,8 @@ func TestKillNineInMidCall(t *testing.T) {
 	<-entered
 	<-entered
 	seen := b.results(10)
+	b.committed(0, 4) // as far as the calls under way allow: c-8 is the 5th of partition 0,
+	b.committed(1, 1) // c-3 the 2nd of partition 1
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
