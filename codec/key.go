@@ -312,6 +312,9 @@ func partitionKey(k Key, kind byte, r reader) (Key, error) {
 	case kindListing:
 		k.Kind = RowListing
 		k.Type, k.Status = r.terminated(), record.Status(r.byte())
+		if r.err == nil && k.Status == record.StatusNone {
+			r.fail("a listed run without status")
+		}
 		k.StartedAt = record.Millis(^r.uint64() ^ signBit)
 		k.Run = r.runID()
 	case kindDeadLetter:
