@@ -38,8 +38,10 @@ type cache struct {
 }
 
 func (c *cache) reset() {
-	for _, e := range c.byID {
-		e.drop()
+	if c.order != nil {
+		for at := c.order.Front(); at != nil; at = at.Next() {
+			at.Value.(*entry).drop()
+		}
 	}
 	c.byID, c.order = map[string]*entry{}, list.New()
 }

@@ -8,7 +8,8 @@
 //
 //	S-1  A batch sees the state of all batches in flight (P8): the States that they
 //	     changed stay in the cache, pinned, until the batch has settled.
-//	S-2  Discard drops everything in memory (P7): the next batch sees the store only.
+//	S-2  A Partition of a discarded batch is closed, and a new one sees the store
+//	     only (P7).
 //	S-3  A turn is applied as a whole or not at all: author code that panics,
 //	     diverges or asks for what cannot be makes its run stuck, and the input waits
 //	     in the inbox (T4).

@@ -30,8 +30,6 @@ type dueQueue struct {
 	done     uint64 // last settled batch
 }
 
-func (q *dueQueue) reset() { *q = dueQueue{} }
-
 func (q *dueQueue) add(d record.Due, seq uint64) {
 	e := dueEntry{d, seq}
 	if !q.complete && machine.CompareDue(d, q.horizon) > 0 {

@@ -3,6 +3,7 @@ package partition
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -114,8 +115,8 @@ type Batch struct {
 	seq   uint64
 	bytes int
 	// Until settled (S-1):
-	chunks   map[chunkKey][]record.HistoryEvent
-	commands map[record.RunID][]string // command IDs that became history
+	written  map[chunkKey][]record.HistoryEvent // chunks
+	commands map[record.RunID][]string          // command IDs that became history
 	closing  []*entry
 }
 
@@ -155,7 +156,8 @@ func New(cfg Config, view machine.View) (*Partition, error) {
 	for _, d := range cfg.Definitions {
 		p.types[d.Type()] = append(p.types[d.Type()], d)
 	}
-	for typ, ds := range p.types {
+	for _, typ := range slices.Sorted(maps.Keys(p.types)) {
+		ds := p.types[typ]
 		slices.SortFunc(ds, func(a, b workflow.Definition) int { return int(a.Version()) - int(b.Version()) })
 		for i := 1; i < len(ds); i++ {
 			if ds[i].Version() == ds[i-1].Version() {
@@ -164,22 +166,18 @@ func New(cfg Config, view machine.View) (*Partition, error) {
 		}
 	}
 	p.rows.p = p
-	if err := p.reload(); err != nil {
+	if err := p.recall(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// reload reads what is kept in memory from the store.
-func (p *Partition) reload() error {
+// recall reads what is kept in memory from the store.
+func (p *Partition) recall() error {
 	p.cache.reset()
-	p.due.reset()
-	row, ok, err := p.view.Ownership()
+	row, _, err := p.view.Ownership()
 	if err != nil {
 		return fmt.Errorf("read the slots of partition %d: %w", p.cfg.Partition, err)
-	}
-	if !ok {
-		row = record.OwnershipRow{}
 	}
 	p.setOwnership(row)
 	if p.dlRows, p.dlBytes, err = p.view.DeadLetters(); err != nil {
@@ -243,10 +241,10 @@ func (p *Partition) Finish() *Batch {
 func (p *Partition) finishRun(b *Batch, e *entry) {
 	for _, c := range e.chunks {
 		p.rows.PutChunk(&e.state.Run, c.no, c.events)
-		if b.chunks == nil {
-			b.chunks = map[chunkKey][]record.HistoryEvent{}
+		if b.written == nil {
+			b.written = map[chunkKey][]record.HistoryEvent{}
 		}
-		b.chunks[chunkKey{e.state.Run.Run, c.no}] = c.events
+		b.written[chunkKey{e.state.Run.Run, c.no}] = c.events
 	}
 	e.chunks = e.chunks[:0]
 	e.state.Flush(&p.rows)
@@ -266,19 +264,9 @@ func (p *Partition) Settled(b *Batch) {
 			p.cache.remove(e)
 		}
 	}
-	b.chunks, b.commands, b.closing = nil, nil, nil
+	b.written, b.commands, b.closing = nil, nil, nil
 	p.due.settled(p.settled)
 	p.cache.evict(p.cfg.CacheRuns, p.settled)
-}
-
-// Discard drops the open batch and all that are in flight, and with them all
-// that is in memory (P7): what happens next is decided from the store alone.
-func (p *Partition) Discard() error {
-	p.batch = nil
-	p.flight = nil
-	p.touched = p.touched[:0]
-	p.rows.Reset()
-	return p.reload()
 }
 
 // Close leaves author code. The Partition is not used afterwards.

@@ -47,9 +47,7 @@ func TestBatchesDoNotMatter(t *testing.T) {
 					settle(rapid.IntRange(max(0, n-depthMax+1), n).Draw(rt, "settle"))
 				}
 				if len(flight) == 0 && rapid.IntRange(0, 9).Draw(rt, "lose") == 0 {
-					if err := many.p.Discard(); err != nil {
-						t.Fatal(err)
-					}
+					many.reopen(t)
 				}
 				many.p.Begin(many.now)
 				for n := rapid.IntRange(1, 5).Draw(rt, "batch"); n > 0 && i < len(records); n, i = n-1, i+1 {

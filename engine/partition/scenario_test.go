@@ -81,6 +81,13 @@ func openStore(t *testing.T, dir string) *statestore.Store {
 	return s
 }
 
+// reopen loses everything in memory.
+func (h *harness) reopen(t *testing.T) {
+	t.Helper()
+	h.p.Close()
+	h.open(t)
+}
+
 func (h *harness) open(t *testing.T) {
 	t.Helper()
 	p, err := New(h.cfg, h.store)
@@ -171,9 +178,7 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 		}
 		return h.show(h.batch(t, func() { h.due(t) }))
 	case "discard": // everything in memory is lost
-		if err := h.p.Discard(); err != nil {
-			t.Fatal(err)
-		}
+		h.reopen(t)
 		return "ok"
 	case "deploy": // another binary takes over
 		h.p.Close()

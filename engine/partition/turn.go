@@ -166,6 +166,8 @@ func (p *Partition) emptyInbox(e *entry) error {
 				p.stick(e, stuck, false)
 				return nil
 			}
+		case got.Outcome.Rejected(): // it came while nobody could check it
+			p.refuseSignal(e, row, got)
 		default:
 			p.ignore(got.Ignored)
 		}
@@ -174,10 +176,19 @@ func (p *Partition) emptyInbox(e *entry) error {
 	return nil
 }
 
+// refuseSignal makes a dead letter of a signal that waited for the run's code and
+// does not fit it. Its origin is no longer known; its bytes are.
+func (p *Partition) refuseSignal(e *entry, row record.InboxRow, got machine.Received) {
+	id := e.state.Run.WorkflowID
+	out := codec.EncodeSignal(id, row.Signal)
+	p.deadLetter(&record.Record{WorkflowID: id, Origin: record.Origin{Topic: record.TopicCommands, Partition: p.cfg.Partition, Offset: -int64(e.state.Run.Events)<<20 - int64(row.No)},
+		Raw: record.Raw{Key: out.Key, Value: out.Value, Headers: out.Headers}}, got.Outcome.String(), got.Detail)
+}
+
 func (p *Partition) receiveInbox(e *entry, row record.InboxRow) machine.Received {
 	switch {
 	case row.Signal != nil:
-		return machine.ReceiveSignal(e.state, e.state.Run.WorkflowID, row.Signal, false, nil)
+		return machine.ReceiveSignal(e.state, e.state.Run.WorkflowID, row.Signal, false, e.def)
 	case row.Completed != nil:
 		return machine.ReceiveCompleted(e.state, row.Completed)
 	case row.Failed != nil:
@@ -257,7 +268,7 @@ func (p *Partition) chunk(e *entry, no uint32) ([]record.HistoryEvent, error) {
 	}
 	r := &e.state.Run
 	for _, b := range p.flight {
-		if events, ok := b.chunks[chunkKey{r.Run, no}]; ok {
+		if events, ok := b.written[chunkKey{r.Run, no}]; ok {
 			return events, nil
 		}
 	}

@@ -23,6 +23,21 @@ import (
 	"github.com/odradek/odradek/internal/spell"
 )
 
+// Client and Opt are franz-go's, for packages that only pass them on.
+type (
+	Client = kgo.Client
+	Opt    = kgo.Opt
+)
+
+// NewClient makes a client. It does no I/O.
+func NewClient(opts ...Opt) (*Client, error) {
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
+	return cl, nil
+}
+
 // settings are the keys of a kafka: block, by the names that Kafka's clients give
 // them (Kafka's documents, and librdkafka's for PEM files of their own).
 var settings = []string{

@@ -252,3 +252,6 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, d topology.Deployment) (Ch
 	}
 	return c, nil
 }
+
+// IsMissing reports whether the error says that a topic is not there.
+func IsMissing(err error) bool { return errors.Is(err, kerr.UnknownTopicOrPartition) }
