@@ -30,6 +30,7 @@ type Folder struct {
 	dirty      []*folded
 	positions  record.Positions
 	fresh      bool // the store was empty when the fold began
+	statesMax  int
 }
 
 type runKey struct {
@@ -57,7 +58,7 @@ func (w *foldWriter) PutCommand(r *record.RunRow, c *record.CommandRow) {
 
 // Folder starts a fold that goes on where the store's Checkpoint ends.
 func (s *Store) Folder() *Folder {
-	f := &Folder{s: s, young: map[runKey]*folded{}, rows: foldWriter{commands: map[record.RunID][]record.CommandRow{}}}
+	f := &Folder{s: s, statesMax: statesMax, young: map[runKey]*folded{}, rows: foldWriter{commands: map[record.RunID][]record.CommandRow{}}}
 	cp, ok, err := s.Checkpoint()
 	f.positions, f.fresh = cp.Inputs, !ok && err == nil // an error shows again with the first row
 	return f
@@ -327,7 +328,7 @@ func (f *Folder) Commit(cp record.Checkpoint) error {
 	f.batch = nil
 	f.dirty = f.dirty[:0]
 	clear(f.rows.commands)
-	if len(f.young) > statesMax {
+	if len(f.young) > f.statesMax {
 		f.old, f.young = f.young, map[runKey]*folded{}
 	}
 	return err

@@ -86,34 +86,29 @@ services:
 	}
 }
 
-// TestKafkaKeysAreChecked: each mistake of the kafka section.
-func TestKafkaKeysAreChecked(t *testing.T) {
+// TestKafkaKeysHaveTheirLines: what internal/kafka finds is told at its line.
+func TestKafkaKeysHaveTheirLines(t *testing.T) {
 	t.Parallel()
-	notPEM := filepath.Join(t.TempDir(), "ca.jks")
-	if err := os.WriteFile(notPEM, []byte("\xfe\xed"), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "w.yaml")
+	file := `kafka:
+  bootstrap.servers: a:1
+  security.protocol: TLS
+  sasl.mechanisms: PLAIN
+  session.timeout.ms: 10s
+services:
+  payment: {base_url: "http://payment.example.com", tasks: {request: {path: /}}}
+`
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		keys map[string]string
-		want string
-	}{
-		"none":      {map[string]string{}, "bootstrap.servers: this key is missing"},
-		"unknown":   {map[string]string{"bootstrap.servers": "a:1", "sasl.mechanisms": "PLAIN"}, `sasl.mechanisms: this key is not known. Did you mean "sasl.mechanism"?`},
-		"protocol":  {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "TLS"}, `security.protocol: "TLS" is not one of`},
-		"no SASL":   {map[string]string{"bootstrap.servers": "a:1", "sasl.mechanism": "PLAIN"}, "security.protocol: there are sasl keys, but the protocol has no SASL"},
-		"no user":   {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}, "sasl.username: SASL needs"},
-		"mechanism": {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SASL_SSL", "sasl.username": "u", "sasl.password": "p", "sasl.mechanism": "SCRAM"}, `sasl.mechanism: "SCRAM" is not one of`},
-		"no TLS":    {map[string]string{"bootstrap.servers": "a:1", "ssl.ca.location": notPEM}, "ssl.ca.location: security.protocol is PLAINTEXT, which has no TLS"},
-		"JKS":       {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SSL", "ssl.ca.location": notPEM}, "holds no certificate in PEM form. Convert a JKS store: keytool -exportcert -rfc"},
-		"key alone": {map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SSL", "ssl.key.location": notPEM}, "certificate and key need one another"},
-		"session":   {map[string]string{"bootstrap.servers": "a:1", "session.timeout.ms": "10s"}, `session.timeout.ms: "10s" is not a number of milliseconds`},
+	code, out := check(t, path)
+	for _, want := range []string{
+		`:3: kafka.security.protocol: "TLS" is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL`,
+		`:4: kafka.sasl.mechanisms: this key is not known. Did you mean "sasl.mechanism"?`,
+		`:5: kafka.session.timeout.ms: "10s" is not a number of milliseconds`,
 	} {
-		_, err := connect(c.keys)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %s", name, err, c.want)
-		}
-		if err != nil && strings.Contains(err.Error(), c.keys["sasl.password"]) && c.keys["sasl.password"] != "" && c.keys["sasl.password"] != "p" {
-			t.Errorf("%s: the message holds the password", name)
+		if code != exitProblems || !strings.Contains(out, want) {
+			t.Errorf("exit %d; %q is missing in\n%s", code, want, out)
 		}
 	}
 }

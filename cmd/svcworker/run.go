@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
@@ -70,8 +71,12 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	cfg := worker.Config{
 		Namespace: s.Namespace, CommitInterval: s.Commit, RebalanceTimeout: s.Rebalance, DrainTimeout: s.Drain, Logger: log,
 	}
-	if cfg.Kafka, err = connect(s.Kafka); err != nil {
+	var warnings []string
+	if cfg.Kafka, warnings, err = kafka.Connect(s.Kafka, clientID); err != nil {
 		return exitError{exitUsage, err}
+	}
+	for _, w := range warnings {
+		log.Warn(w)
 	}
 	if cfg.SessionTimeout, err = sessionTimeout(s.Kafka); err != nil {
 		return exitError{exitUsage, err}

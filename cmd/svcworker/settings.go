@@ -6,11 +6,14 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/odradek/odradek/internal/kafka"
+	"github.com/odradek/odradek/internal/spell"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
@@ -130,12 +133,15 @@ func loadSettings(path string, flags map[string]string, withoutSecrets bool) (se
 		}
 	}
 	if len(r.problems) == 0 {
-		_, err := connect(r.s.Kafka)
+		_, _, err := kafka.Connect(r.s.Kafka, clientID)
+		if _, err2 := sessionTimeout(r.s.Kafka); err2 != nil {
+			err = errors.Join(err, err2)
+		}
 		for _, e := range unjoin(err) {
 			p := httpbinding.Problem{File: path, Key: "kafka", Text: e.Error()}
-			var ke *kafkaError
-			if errors.As(e, &ke) {
-				p.Key, p.Text, p.Fix, p.Line = "kafka."+ke.key, ke.text, ke.fix, r.kafkaLines[ke.key]
+			var se *kafka.SettingError
+			if errors.As(e, &se) {
+				p.Key, p.Text, p.Fix, p.Line = "kafka."+se.Key, se.Text, se.Fix, r.kafkaLines[se.Key]
 			}
 			r.problems = append(r.problems, p)
 		}
@@ -222,7 +228,7 @@ func (r *settingsReader) key(k, v *yaml.Node, path string) {
 		names = append(names, known.path)
 	}
 	fix := "Known are " + strings.Join(names, ", ")
-	if near := httpbinding.Nearest(path, append(names, "admin", "log")); near != "" {
+	if near := spell.Nearest(path, append(names, "admin", "log")); near != "" {
 		fix = fmt.Sprintf("Did you mean %q?", near)
 	}
 	r.problem(k, path, "this key is not known", fix)
@@ -298,8 +304,28 @@ func unjoin(err error) []error {
 		return nil
 	}
 	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return joined.Unwrap()
+	if !errors.As(err, &joined) {
+		return []error{err}
 	}
-	return []error{err}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, unjoin(e)...)
+	}
+	return out
+}
+
+// clientID is client.id unless the file says another.
+const clientID = "odradek-svcworker"
+
+// sessionTimeout is how long the groups wait for a dead member; 0: the worker's default.
+func sessionTimeout(block map[string]string) (time.Duration, error) {
+	v := block["session.timeout.ms"]
+	if v == "" {
+		return 0, nil
+	}
+	ms, err := strconv.Atoi(v)
+	if err != nil || ms < 1000 || ms > 1_800_000 {
+		return 0, &kafka.SettingError{Key: "session.timeout.ms", Text: fmt.Sprintf("%q is not a number of milliseconds from 1000 to 1800000", v), Fix: "The brokers allow 6000 and more unless they are told otherwise"}
+	}
+	return time.Duration(ms) * time.Millisecond, nil
 }

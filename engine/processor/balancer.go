@@ -260,7 +260,7 @@ func hasAll(m *member, members []*member, p int32) bool {
 	for _, x := range members {
 		for typ, versions := range x.data.Open[p] {
 			for _, v := range versions {
-				if !slices.Contains(m.data.Types[typ], v) {
+				if has := m.data.Types[typ]; !slices.Contains(has, v) && (v > 0 || len(has) == 0) {
 					return false
 				}
 			}

@@ -144,8 +144,7 @@ func (g *group) confirm(ctx context.Context, p int32) error {
 
 // commit notes the positions in the group, for dashboards only.
 func (g *group) commit(ctx context.Context, names *topicNames, positions map[int32]record.Positions) error {
-	member, generation := g.cl.GroupMetadata()
-	if generation < 0 || len(positions) == 0 {
+	if _, generation := g.cl.GroupMetadata(); generation < 0 || len(positions) == 0 {
 		return nil
 	}
 	offsets := map[string]map[int32]kgo.EpochOffset{}
@@ -158,30 +157,20 @@ func (g *group) commit(ctx context.Context, names *topicNames, positions map[int
 			offsets[name][p] = kgo.EpochOffset{Epoch: at.LeaderEpoch, Offset: at.Offset}
 		}
 	}
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.Generation, req.MemberID = g.cfg.Names.Group(), generation, member
-	for name, ps := range offsets {
-		t := kmsg.NewOffsetCommitRequestTopic()
-		t.Topic = name
-		for p, at := range ps {
-			o := kmsg.NewOffsetCommitRequestTopicPartition()
-			o.Partition, o.Offset, o.LeaderEpoch = p, at.Offset, at.Epoch
-			t.Partitions = append(t.Partitions, o)
-		}
-		req.Topics = append(req.Topics, t)
-	}
-	resp, err := req.RequestWith(ctx, g.cl)
-	if err != nil {
-		return err
-	}
 	var errs []error
-	for i := range resp.Topics {
-		for j := range resp.Topics[i].Partitions {
-			if err := kerr.ErrorForCode(resp.Topics[i].Partitions[j].ErrorCode); err != nil {
-				errs = append(errs, fmt.Errorf("%s/%d: %w", resp.Topics[i].Topic, resp.Topics[i].Partitions[j].Partition, err))
+	g.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		for i := range resp.Topics {
+			for j := range resp.Topics[i].Partitions {
+				if err := kerr.ErrorForCode(resp.Topics[i].Partitions[j].ErrorCode); err != nil {
+					errs = append(errs, fmt.Errorf("commit offsets of group %s: partition %d: %w", g.cfg.Names.Group(), resp.Topics[i].Partitions[j].Partition, err))
+				}
 			}
 		}
-	}
+	})
 	return errors.Join(errs...)
 }
 

@@ -36,8 +36,9 @@ type Instance struct {
 
 	mu       sync.Mutex
 	lanes    map[int32]*lane
-	refused  map[int32]time.Time // until when
-	stores   map[int32]int64     // changelog positions on disk
+	refused  map[int32]time.Time           // until when
+	stores   map[int32]int64               // changelog positions on disk
+	open     map[int32]map[string][]uint32 // versions with open runs, by partition
 	started  bool
 	stopped  bool
 	stopOnce sync.Once
@@ -50,7 +51,7 @@ func New(cfg Config) (*Instance, error) {
 		return nil, err
 	}
 	i := &Instance{
-		cfg: cfg.WithDefaults(), lanes: map[int32]*lane{}, refused: map[int32]time.Time{}, stores: map[int32]int64{},
+		cfg: cfg.WithDefaults(), lanes: map[int32]*lane{}, refused: map[int32]time.Time{}, stores: map[int32]int64{}, open: map[int32]map[string][]uint32{},
 		failed: make(chan error, 1),
 	}
 	i.names = newTopicNames(i.cfg.Names, i.cfg.Partition.Services)
@@ -182,6 +183,7 @@ func (i *Instance) release(ps []int32, _ bool) {
 	defer i.mu.Unlock()
 	for _, l := range ending {
 		delete(i.lanes, l.partition)
+		delete(i.open, l.partition)
 		i.stores[l.partition] = l.progress.changelog()
 	}
 }
@@ -219,7 +221,7 @@ func (i *Instance) restoring(ctx context.Context) (func(), error) {
 
 // memberData is what the balancer is told of this member.
 func (i *Instance) memberData() memberData {
-	d := memberData{Instance: i.cfg.InstanceID, Build: i.cfg.Partition.Build, Types: map[string][]uint32{}, Stores: map[int32]int64{}}
+	d := memberData{Instance: i.cfg.InstanceID, Build: i.cfg.Partition.Build, Types: map[string][]uint32{}, Stores: map[int32]int64{}, Open: map[int32]map[string][]uint32{}}
 	for _, def := range i.cfg.Partition.Definitions {
 		d.Types[def.Type()] = append(d.Types[def.Type()], def.Version())
 	}
@@ -231,6 +233,9 @@ func (i *Instance) memberData() memberData {
 	}
 	for p, l := range i.lanes {
 		d.Stores[p] = l.progress.changelog()
+	}
+	for p, open := range i.open {
+		d.Open[p] = open
 	}
 	for p, until := range i.refused {
 		if now.Before(until) {

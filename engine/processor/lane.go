@@ -65,10 +65,11 @@ type host interface {
 
 // blame remembers, across takeovers, what the next tenure must do with care.
 type blame struct {
-	refused   map[record.Origin]int          // inputs that failed alone, and how often
-	poison    map[record.Origin]string       // inputs that become dead letters
-	runs      map[record.RunID]int           // runs whose due entry failed alone
-	condemned map[record.RunID]undeliverable // code and detail
+	refused   map[record.Origin]int           // inputs that failed alone, and how often
+	poison    map[record.Origin]string        // inputs that become dead letters
+	runs      map[record.RunID]int            // runs whose due entry failed alone
+	condemned map[record.RunID]undeliverable  // code and detail
+	starts    map[record.Origin]undeliverable // the same, of runs that such an input would start
 	targets   []undeliverable
 
 	hung       record.RunID   // whose code hung last
@@ -81,7 +82,7 @@ func newLane(cfg *Config, p int32, names *topicNames, h host) *lane {
 	l := &lane{cfg: cfg, partition: p, names: names, host: h, done: make(chan struct{})}
 	l.waiters = newWaiters()
 	l.progress.init(cfg.Clock)
-	l.blame = blame{refused: map[record.Origin]int{}, poison: map[record.Origin]string{}, runs: map[record.RunID]int{}, condemned: map[record.RunID]undeliverable{}}
+	l.blame = blame{refused: map[record.Origin]int{}, poison: map[record.Origin]string{}, runs: map[record.RunID]int{}, condemned: map[record.RunID]undeliverable{}, starts: map[record.Origin]undeliverable{}}
 	return l
 }
 
@@ -261,10 +262,17 @@ func (l *lane) refused(e *refusedInput) {
 // hung counts a strike against a run; the second, alone in its batch, condemns it.
 func (l *lane) hung(e *hungError) error {
 	n := l.host.abandoned()
-	condemned := e.alone && l.blame.hung == e.run
+	again := l.blame.hung == e.run || l.blame.alone != nil && e.input != nil && *l.blame.alone == *e.input
+	condemned := e.alone && again
 	info := HungInfo{Partition: l.partition, Run: e.run, Abandoned: n, Condemned: condemned}
 	if condemned {
-		l.blame.condemned[e.run] = undeliverable{code: "hang", detail: "the code did not come back from a turn, twice, the second time alone: look for a loop without end, a lock, or I/O in workflow code"}
+		why := undeliverable{code: "hang", detail: "the code did not come back from a turn, twice, the second time alone: look for a loop without end, a lock, or I/O in workflow code"}
+		l.blame.condemned[e.run] = why
+		if e.input != nil {
+			// The run may be one that this input was about to start: stepped again, at
+			// another time, it gets another ID.
+			l.blame.starts[*e.input] = why
+		}
 		l.blame.hung, l.blame.alone, l.blame.aloneDue = record.RunID{}, nil, false
 	} else {
 		l.blame.hung, l.blame.alone, l.blame.aloneDue = e.run, e.input, e.input == nil

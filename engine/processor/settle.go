@@ -42,7 +42,7 @@ func (t *tenure) settle(b *batch) error {
 	if b.settled.err != nil {
 		return b.settled.err
 	}
-	if !b.unstepped && !t.hung.Load() {
+	if !b.unstepped && !t.guard.abandoned() {
 		t.stepper.Settled(b.Batch)
 	}
 	l := t.lane

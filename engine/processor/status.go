@@ -192,6 +192,7 @@ func (i *Instance) Instances() []InstanceRow { return i.owners.list() }
 func (i *Instance) report() {
 	tick := time.NewTicker(i.cfg.Limits.StatusEvery)
 	defer tick.Stop()
+	var looked time.Time
 	for {
 		select {
 		case <-i.ctx.Done():
@@ -205,6 +206,10 @@ func (i *Instance) report() {
 				positions[p] = l.progress.positions()
 				ps = append(ps, p)
 			}
+		}
+		if time.Since(looked) > versionsEvery {
+			looked = time.Now()
+			i.lookAtVersions(ps)
 		}
 		ctx, cancel := context.WithTimeout(i.ctx, i.cfg.Limits.RetryTimeout)
 		err := i.owners.write(ctx, ps)

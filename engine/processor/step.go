@@ -39,7 +39,7 @@ func (t *tenure) step() (*batch, error) {
 		}
 	}
 	if b.inputs == 0 || !t.lane.blame.aloneDue {
-		if err := t.stepInputs(b); err != nil {
+		if err := t.stepInputs(b, now); err != nil {
 			return nil, err
 		}
 	}
@@ -64,7 +64,9 @@ func (t *tenure) stepDue(b *batch) error {
 		limit = 1
 	}
 	t.current, t.alone = nil, limit == 1
+	t.guard.enter()
 	n, err := t.stepper.StepDue(limit)
+	t.guard.leave()
 	b.inputs, b.due = n, n > 0
 	if n == 0 && t.lane.blame.aloneDue { // the one that hung has passed, or is gone
 		t.lane.blame.aloneDue, t.lane.blame.hung = false, record.RunID{}
@@ -73,7 +75,7 @@ func (t *tenure) stepDue(b *batch) error {
 }
 
 // stepInputs takes inputs while there are any and the bounds allow.
-func (t *tenure) stepInputs(b *batch) error {
+func (t *tenure) stepInputs(b *batch, now record.Millis) error {
 	limits, blame := &t.lane.cfg.Limits, &t.lane.blame
 	for limit := t.limit(); b.inputs < limit; {
 		q := t.in.next()
@@ -97,8 +99,16 @@ func (t *tenure) stepInputs(b *batch) error {
 				r.Body = &record.Undecodable{Code: "input_refused", Reason: why}
 			}
 		}
+		if len(blame.starts) > 0 {
+			if why, ok := blame.starts[r.Origin]; ok {
+				t.stepper.Condemn(record.DeriveRunID(r.WorkflowID, r.Origin, now), why.code, why.detail)
+			}
+		}
 		t.current, t.alone = r, b.inputs == 0
-		if err := t.stepper.Step(r); err != nil {
+		t.guard.enter()
+		err := t.stepper.Step(r)
+		t.guard.leave()
+		if err != nil {
 			return err
 		}
 		t.passed(r)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/odradek/odradek/record"
@@ -33,7 +32,7 @@ type tenure struct {
 	current *record.Record // being stepped; nil: due entries
 	alone   bool           // and nothing else is in the open batch
 	stepped chan error
-	hung    atomic.Bool // the step goroutine was abandoned
+	guard   guard // who owns the tenure when author code hangs (C3)
 }
 
 // open makes the step and the readers. Input is not read before: what a takeover
@@ -97,7 +96,8 @@ func (t *tenure) run(ctx context.Context) {
 	err := errors.New("it ended by Goexit")
 	defer func() {
 		p := recover()
-		if t.hung.Load() {
+		if t.guard.abandoned() {
+			t.stepper.Close() // the parked runs in it are nobody else's
 			return
 		}
 		if p != nil {
@@ -194,11 +194,15 @@ func (t *tenure) why(b *batch, err error) error {
 
 // forgive forgets what was held against the input of a batch that has settled.
 func (l *lane) forgive(b *batch) {
+	if b.Counts.Stuck > 0 {
+		clear(l.blame.condemned)
+	}
 	if b.first == nil {
 		return
 	}
 	delete(l.blame.refused, *b.first)
 	delete(l.blame.poison, *b.first)
+	delete(l.blame.starts, *b.first)
 	if l.blame.alone != nil && *l.blame.alone == *b.first {
 		l.blame.alone, l.blame.hung = nil, record.RunID{}
 	}
@@ -306,7 +310,7 @@ func (t *tenure) close() {
 	closing.Wait()
 	t.reading.Wait()
 	t.busy.Wait()
-	if t.stepper != nil && !t.hung.Load() {
+	if t.stepper != nil && !t.guard.abandoned() {
 		t.stepper.Close()
 	}
 }

@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/odradek/odradek/record"
@@ -10,12 +12,37 @@ import (
 // that was paused gets one tick for all of the pause, and condemns nobody.
 const hangTicks = 10
 
+// guard decides between the step goroutine, which comes back from author code, and
+// the watchdog, which gives it up: exactly one of them owns the tenure afterwards
+// (C3). Its value is odd while a step runs.
+type guard struct{ steps atomic.Uint64 }
+
+const gaveUp = ^uint64(0)
+
+// enter begins a step.
+func (g *guard) enter() { g.steps.Add(1) }
+
+// leave ends a step. If the watchdog was faster, the goroutine ends here.
+func (g *guard) leave() {
+	if at := g.steps.Load(); at == gaveUp || !g.steps.CompareAndSwap(at, at+1) {
+		runtime.Goexit()
+	}
+}
+
+// giveUp takes the tenure from the step that runs; false if it has come back.
+func (g *guard) giveUp(step uint64) bool {
+	return step%2 == 1 && g.steps.CompareAndSwap(step, gaveUp)
+}
+
+func (g *guard) now() uint64     { return g.steps.Load() }
+func (g *guard) abandoned() bool { return g.steps.Load() == gaveUp }
+
 // watch waits for the step goroutine, and gives it up if author code does not come
 // back.
 func (t *tenure) watch() error {
 	tick := time.NewTicker(t.lane.cfg.Limits.HangTick)
 	defer tick.Stop()
-	var turn uint64
+	var turn, step uint64
 	ticks := 0
 	for {
 		select {
@@ -23,25 +50,23 @@ func (t *tenure) watch() error {
 			return err
 		case <-tick.C:
 			at, run := t.stepper.Progress()
-			if at == 0 || at != turn {
-				turn, ticks = at, 0
+			if now := t.guard.now(); at == 0 || at != turn || now != step {
+				turn, step, ticks = at, now, 0
 				continue
 			}
-			if ticks++; ticks >= hangTicks {
-				return t.abandon(run)
+			if ticks++; ticks >= hangTicks && t.guard.giveUp(step) {
+				return t.abandoned(run)
 			}
 		}
 	}
 }
 
-// abandon leaves the step goroutine where it hangs. No transaction is open for its
-// batch, so nobody waits for it; when it comes back it exits and touches nothing
-// (C3). What was on its way commits without it.
-func (t *tenure) abandon(run record.RunID) error {
-	t.hung.Store(true)
+// abandoned goes on without the step goroutine, which hangs. No transaction is open
+// for its batch, so nobody waits for it; when it comes back it exits and touches
+// nothing of the tenure (C3). What was on its way commits without it.
+func (t *tenure) abandoned(run record.RunID) error {
 	t.stepper.Abandon()
-	// The turn's number was read atomically after the step wrote these.
-	hung := &hungError{run: run, alone: t.alone}
+	hung := &hungError{run: run, alone: t.alone} // written before the step entered the guard
 	if t.current != nil {
 		origin := t.current.Origin
 		hung.input = &origin

@@ -113,7 +113,7 @@ func TestWithoutJavaTheMessageSaysHowToGetIt(t *testing.T) {
 		t.Errorf("without java: %v", err)
 	}
 	bin := t.TempDir()
-	if err := os.Symlink("/bin/true", filepath.Join(bin, "java")); err != nil {
+	if err = os.Symlink("/bin/true", filepath.Join(bin, "java")); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin)

@@ -54,10 +54,10 @@ func fetch(ctx context.Context) (distribution, error) {
 	sum := sha256.Sum256(append(bytes.Clone(pom), log4j...))
 	dir := filepath.Join(root, hex.EncodeToString(sum[:6]))
 	d = distribution{java: java, lib: filepath.Join(dir, "lib"), log4: filepath.Join(dir, "log4j2.properties")}
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
+	if isFile(filepath.Join(dir, "complete")) {
 		return d, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err = os.MkdirAll(dir, 0o755); err != nil {
 		return d, err
 	}
 	unlock, err := lock(filepath.Join(dir, "lock"))
@@ -65,10 +65,15 @@ func fetch(ctx context.Context) (distribution, error) {
 		return d, err
 	}
 	defer unlock()
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
+	if isFile(filepath.Join(dir, "complete")) {
 		return d, nil // somebody else was faster
 	}
 	return d, copyJars(ctx, dir, d)
+}
+
+func isFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func copyJars(ctx context.Context, dir string, d distribution) error {

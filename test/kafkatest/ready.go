@@ -23,7 +23,7 @@ func (c *Cluster) ready(ctx context.Context, n int) error {
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
 	for {
-		err := c.look(ctx, adm, n)
+		err = c.look(ctx, adm, n)
 		if err == nil {
 			break
 		}

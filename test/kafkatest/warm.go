@@ -26,7 +26,7 @@ func (c *Cluster) WarmUp(ctx context.Context, d time.Duration) (err error) {
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	if _, err := adm.CreateTopic(ctx, 1, -1, nil, topic); err != nil {
+	if _, err = adm.CreateTopic(ctx, 1, -1, nil, topic); err != nil {
 		return fmt.Errorf("create %s: %w", topic, err)
 	}
 	defer func() {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/odradek/odradek/internal/spell"
 )
 
 // nodesMax bounds the nodes of a file with its aliases written out: a few lines of
@@ -90,7 +92,7 @@ func (d *decoder) fields(n *yaml.Node, key string, known map[string]func(key str
 		if !ok {
 			names := slices.Sorted(maps.Keys(known))
 			fix := "Known are " + strings.Join(names, ", ")
-			if near := nearest(k.Value, names); near != "" {
+			if near := spell.Nearest(k.Value, names); near != "" {
 				fix = fmt.Sprintf("Did you mean %q?", near)
 			}
 			d.problem(k, join(key, k.Value), "this key is not known", fix)

@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/odradek/odradek/internal/spell"
 	"github.com/odradek/odradek/topology"
 )
 
@@ -155,7 +156,7 @@ func (d *decoder) parse(data []byte) *File {
 	if !found && len(d.problems) == 0 {
 		fix := "Add the services that this worker calls"
 		d.mapping(doc.Content[0], "", func(k, _ *yaml.Node) {
-			if nearest(k.Value, []string{"services"}) != "" {
+			if spell.Nearest(k.Value, []string{"services"}) != "" {
 				fix = fmt.Sprintf("Did you mean it with %q in line %d?", k.Value, k.Line)
 			}
 		})

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/odradek/odradek/internal/spell"
 )
 
 // class is what an answer's status means for the task.
@@ -68,7 +70,7 @@ func (d *decoder) statuses(n *yaml.Node, key string) statuses {
 		c, ok := classNames[v.Value]
 		if !ok {
 			fix := "Use completed, retry or failed"
-			if near := nearest(v.Value, sortedKeys(classNames)); near != "" {
+			if near := spell.Nearest(v.Value, sortedKeys(classNames)); near != "" {
 				fix = fmt.Sprintf("Did you mean %s?", near)
 			}
 			d.problem(v, key+"."+k.Value, fmt.Sprintf("%q is not a class of answers", v.Value), fix)

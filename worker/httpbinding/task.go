@@ -10,6 +10,7 @@ import (
 	"github.com/expr-lang/expr/types"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/odradek/odradek/internal/spell"
 	"github.com/odradek/odradek/topology"
 )
 
@@ -82,7 +83,7 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 func (d *decoder) method(n *yaml.Node, key string) string {
 	if !slices.Contains(methods, n.Value) {
 		fix := "Use one of " + strings.Join(methods, ", ")
-		if near := nearest(n.Value, methods); near != "" {
+		if near := spell.Nearest(n.Value, methods); near != "" {
 			fix = fmt.Sprintf("Did you mean %s?", near)
 		}
 		d.problem(n, key, fmt.Sprintf("the method is %q", n.Value), fix)

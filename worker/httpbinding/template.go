@@ -8,6 +8,8 @@ import (
 
 	"github.com/expr-lang/expr/types"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/odradek/odradek/internal/spell"
 )
 
 // place says what a template may hold where it stands.
@@ -115,7 +117,7 @@ func (d *decoder) reference(n *yaml.Node, key, src string, at place) (ref, bool)
 			}
 		}
 		fix := "There are {$" + strings.Join(at.attrs, "}, {$") + "}"
-		if near := nearest(attr, at.attrs); near != "" {
+		if near := spell.Nearest(attr, at.attrs); near != "" {
 			fix = "Did you mean {$" + near + "}?"
 		}
 		d.problem(n, key, fmt.Sprintf("{%s} does not exist", src), fix)

@@ -8,6 +8,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/odradek/odradek/internal/spell"
 )
 
 // scope is what a template or expression may look at.
@@ -131,7 +133,7 @@ func (r ref) missing(s *scope, at any, i int) error {
 		for k := range v {
 			names = append(names, k)
 		}
-		if near := nearest(r.path[i], names); near != "" {
+		if near := spell.Nearest(r.path[i], names); near != "" {
 			return fmt.Errorf("%s needs %q, but %s has only %q; rename one", r, r.path[i], where, near)
 		}
 		return fmt.Errorf("%s needs %q, which %s does not have", r, r.path[i], where)
