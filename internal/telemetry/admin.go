@@ -2,11 +2,13 @@ package telemetry
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // AdminConfig says what the admin pages show. Every field may be nil.
@@ -16,8 +18,8 @@ type AdminConfig struct {
 	// Live is nil while the process's loops tick, see Pulse. It must not ask Kafka: a
 	// broker's outage is no reason to restart a process.
 	Live func() error
-	// Ready is nil while work may be sent here: partitions are restored, the process is
-	// not stopping. See LanesReady and WorkerReady.
+	// Ready is nil while work may be sent here: partitions are restored. See
+	// LanesReady and WorkerReady. From Pages.Stopping on it is not asked.
 	Ready func() error
 	// Status is what /status shows as JSON. It must hold no secrets and no payloads.
 	Status func() any
@@ -30,14 +32,34 @@ type AdminConfig struct {
 // levelBytesMax bounds the body of PUT /loglevel.
 const levelBytesMax = 64
 
+// Pages are the admin pages of a process.
+type Pages struct {
+	http.Handler
+	stopping atomic.Bool
+}
+
+// Stopping makes /readyz say that the process is going; /livez still says ok.
+func (p *Pages) Stopping() { p.stopping.Store(true) }
+
+var errStopping = errors.New("the process is stopping")
+
 // Admin serves GET /metrics, /livez, /readyz, /status and /loglevel, and PUT /loglevel
 // with a level (debug, info, warn, error) as its body. It asks nobody who they are: it
 // belongs on an address that only operators and probes reach.
-func Admin(cfg AdminConfig) http.Handler {
+func Admin(cfg AdminConfig) *Pages {
 	log := orSilent(cfg.Log)
 	mux := http.NewServeMux()
+	p := &Pages{Handler: mux}
 	mux.HandleFunc("GET /livez", probe(cfg.Live))
-	mux.HandleFunc("GET /readyz", probe(cfg.Ready))
+	mux.HandleFunc("GET /readyz", probe(func() error {
+		if p.stopping.Load() {
+			return errStopping
+		}
+		if cfg.Ready == nil {
+			return nil
+		}
+		return cfg.Ready()
+	}))
 	if cfg.Metrics != nil {
 		mux.Handle("GET /metrics", cfg.Metrics)
 	}
@@ -73,7 +95,7 @@ func Admin(cfg AdminConfig) http.Handler {
 			sayLevel(w, cfg.Level)
 		})
 	}
-	return mux
+	return p
 }
 
 func sayLevel(w http.ResponseWriter, level *slog.LevelVar) {

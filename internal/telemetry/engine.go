@@ -13,6 +13,7 @@ import (
 
 	"github.com/odradek/odradek/engine/processor"
 	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/statestore"
 )
 
 // bg is the context of log lines that no request leads to.
@@ -32,27 +33,51 @@ var causes = []string{causeFailed, causeFenced, causeUnknown, causeHung, causeRe
 
 // Engine is the telemetry of an engine's instance.
 type Engine struct {
-	reg     registry
-	log     *slog.Logger
-	metrics *laneMetrics
-	status  atomic.Pointer[func() processor.InstanceStatus]
+	reg      registry
+	log      *slog.Logger
+	metrics  *laneMetrics
+	requests *requestMetrics
+	info     *prometheus.GaugeVec
+	instance atomic.Pointer[Instance]
 
 	mu    sync.RWMutex
 	lanes map[int32]*lane
 }
 
-// NewEngine makes the telemetry of an instance; version is the build's. A nil logger
-// is silent.
-func NewEngine(log *slog.Logger, version string) *Engine {
-	r := newRegistry("instance", version)
-	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), lanes: map[int32]*lane{}}
-	r.MustRegister(newLaneStates(r, &e.status))
+// Instance is what telemetry reads of a *processor.Instance at scrape time.
+type Instance interface {
+	Status() processor.InstanceStatus
+	Store(partition int32) (*statestore.Store, bool)
+}
+
+// NewEngine makes the telemetry of an instance. A nil logger is silent.
+func NewEngine(log *slog.Logger) *Engine {
+	r := newRegistry("instance")
+	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), requests: newRequestMetrics(r), info: r.build(), lanes: map[int32]*lane{}}
+	r.MustRegister(newLaneStates(r, &e.instance), newStores(r, &e.instance))
 	return e
 }
 
-// Watch says where gauges of the instance and its lanes are read at scrape time:
-// (*processor.Instance).Status. Until then they are absent.
-func (e *Engine) Watch(status func() processor.InstanceStatus) { e.status.Store(&status) }
+// Build names the build in the metrics.
+func (e *Engine) Build(version string) {
+	e.info.Reset()
+	e.info.WithLabelValues(version).Set(1)
+}
+
+// Watch says whose gauges a scrape reads. Until then they are absent.
+func (e *Engine) Watch(i Instance) { e.instance.Store(&i) }
+
+// Admin makes the admin pages of an instance and watches it. Alive means that the
+// instance answers what its state is: its locks can be had. Kafka is not asked.
+func (e *Engine) Admin(i Instance, log Log) *Pages {
+	e.Watch(i)
+	return Admin(AdminConfig{
+		Metrics: e.Handler(), Level: log.Level, Log: log.Logger,
+		Live:   func() error { i.Status(); return nil },
+		Ready:  func() error { return LanesReady(i.Status()) },
+		Status: func() any { return newInstancePage(i.Status()) },
+	})
+}
 
 // Handler serves the metrics.
 func (e *Engine) Handler() http.Handler { return e.reg.handler() }

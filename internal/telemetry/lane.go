@@ -79,13 +79,13 @@ func newLaneMetrics(reg registry) *laneMetrics {
 		{"add_retries_total", "AddPartitionsToTxn requests that were repeated.", func(l *lane) *prometheus.Counter { return &l.addRetries }},
 		{"inputs_total", "Inputs that settled: records of commands, events and internal, and due entries.", func(l *lane) *prometheus.Counter { return &l.inputs }},
 		{"turns_total", "Turns of workflow code.", func(l *lane) *prometheus.Counter { return &l.turns }},
-		{"events_total", "History events written.", func(l *lane) *prometheus.Counter { return &l.events }},
+		{"history_events_total", "History events written.", func(l *lane) *prometheus.Counter { return &l.events }},
 		{"runs_started_total", "Runs started.", func(l *lane) *prometheus.Counter { return &l.started }},
 		{"runs_closed_total", "Runs closed.", func(l *lane) *prometheus.Counter { return &l.closed }},
 		{"runs_stuck_total", "Times that a run became stuck.", func(l *lane) *prometheus.Counter { return &l.stuck }},
 		{"tasks_total", "Tasks scheduled.", func(l *lane) *prometheus.Counter { return &l.tasks }},
-		{"retries_total", "Attempts of tasks after the first.", func(l *lane) *prometheus.Counter { return &l.retries }},
-		{"timers_total", "Timers.", func(l *lane) *prometheus.Counter { return &l.timers }},
+		{"retries_total", "Attempts of tasks that failed and are retried.", func(l *lane) *prometheus.Counter { return &l.retries }},
+		{"timers_total", "Timers started.", func(l *lane) *prometheus.Counter { return &l.timers }},
 		{"forwarded_total", "Records forwarded to the partition that owns their slot.", func(l *lane) *prometheus.Counter { return &l.forwarded }},
 		{"dead_letters_total", "Inputs that became dead letters.", func(l *lane) *prometheus.Counter { return &l.deadLetters }},
 		{"replays_total", "Runs rebuilt from their history.", func(l *lane) *prometheus.Counter { return &l.replays }},
@@ -118,17 +118,17 @@ func (m *laneMetrics) lane(partition string) *lane {
 // laneStates reads gauges from the instance's status at scrape time. Series of a
 // partition go with its lane.
 type laneStates struct {
-	status *atomic.Pointer[func() processor.InstanceStatus]
-	clock  func() time.Time
+	instance *atomic.Pointer[Instance]
+	clock    func() time.Time
 
 	ready, abandoned, partitions, generation *prometheus.Desc
 	state, stateAge, commitAge, lag, left    *prometheus.Desc
 }
 
-func newLaneStates(reg registry, status *atomic.Pointer[func() processor.InstanceStatus]) *laneStates {
+func newLaneStates(reg registry, instance *atomic.Pointer[Instance]) *laneStates {
 	r := reg.of("lane")
 	return &laneStates{
-		status: status, clock: time.Now,
+		instance: instance, clock: time.Now,
 		ready:      reg.desc("ready", "1 while the instance is a member and each of its lanes works or stands with an incident."),
 		abandoned:  reg.desc("abandoned_goroutines", "Goroutines that hang in workflow code."),
 		partitions: reg.desc("partitions", "Partitions that the instance has, by the state of their lanes.", "state"),
@@ -150,11 +150,11 @@ func (s *laneStates) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (s *laneStates) Collect(ch chan<- prometheus.Metric) {
-	read := s.status.Load()
-	if read == nil {
+	i := s.instance.Load()
+	if i == nil {
 		return
 	}
-	st, now := (*read)(), s.clock()
+	st, now := (*i).Status(), s.clock()
 	set := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}

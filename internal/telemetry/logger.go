@@ -6,6 +6,12 @@ import (
 	"log/slog"
 )
 
+// Log is the process's logger and what changes its level.
+type Log struct {
+	*slog.Logger
+	Level *slog.LevelVar
+}
+
 // Formats that Logger takes.
 const (
 	FormatAuto = "auto" // text on a terminal, JSON elsewhere

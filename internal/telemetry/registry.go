@@ -27,11 +27,15 @@ type registry struct {
 	component string
 }
 
-func newRegistry(component, version string) registry {
+func newRegistry(component string) registry {
 	r := registry{prometheus.NewRegistry(), component}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.gauge("info", "The build; always 1.", "version").WithLabelValues(version).Set(1)
 	return r
+}
+
+// build makes the gauge whose label names the build.
+func (r registry) build() *prometheus.GaugeVec {
+	return r.gauge("info", "The build; always 1.", "version")
 }
 
 // of gives the same registry for another component.

@@ -31,7 +31,7 @@ type Worker struct {
 // NewWorker makes the telemetry of a worker. Version is the build's; tasks are the
 // handlers' "service.operation". A nil logger is silent.
 func NewWorker(log *slog.Logger, version string, tasks []string) *Worker {
-	r := newRegistry("worker", version)
+	r := newRegistry("worker")
 	w := &Worker{
 		reg: r, log: orSilent(log), tasks: map[string]bool{},
 		calls:   r.counter("calls_total", "Attempts of tasks by outcome: completed, retry, failed, cut_off.", "service", "task", "outcome"),
@@ -40,6 +40,7 @@ func NewWorker(log *slog.Logger, version string, tasks []string) *Worker {
 		call:    r.histogram("call_seconds", "Duration of attempts.", callBuckets, "service", "task"),
 		commit:  r.histogram("commit_seconds", "Duration of commits of offsets.", laneBuckets, "service"),
 	}
+	r.build().WithLabelValues(version).Set(1)
 	for _, t := range tasks {
 		w.tasks[t] = true
 	}
