@@ -56,7 +56,7 @@ func (l *loader) parse(path string, b []byte) {
 		}
 	}
 	if err != nil {
-		source, what := syntax(path, err)
+		source, what := syntax(path, b, err)
 		l.problem(Problem{Source: source, Key: "config", What: what, Fix: "Check the indentation, and quote values with special characters"})
 		return
 	}
@@ -68,18 +68,23 @@ func (l *loader) parse(path string, b []byte) {
 
 var (
 	yamlLineRE   = regexp.MustCompile(`line (\d+): `)
-	yamlAnchorRE = regexp.MustCompile(`(unknown anchor|anchor) '.*`)
+	yamlAnchorRE = regexp.MustCompile(`(?s)(?:unknown anchor|anchor) '(.*?)'.*`)
 )
 
 // syntax translates an error of the parser. An anchor's name may be a password that
-// begins with an asterisk (G3).
-func syntax(path string, err error) (source, what string) {
+// begins with an asterisk (G3); of it the parser tells the name, but no line.
+func syntax(path string, content []byte, err error) (source, what string) {
 	what = strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := yamlLineRE.FindStringSubmatchIndex(what); m != nil {
 		path += ":" + what[m[2]:m[3]]
 		what = what[:m[0]] + what[m[1]:]
 	}
-	what = yamlAnchorRE.ReplaceAllString(what, "a value that begins with * and is not quoted, or a broken anchor")
+	if m := yamlAnchorRE.FindStringSubmatchIndex(what); m != nil {
+		if before, _, ok := bytes.Cut(content, []byte("*"+what[m[2]:m[3]])); ok {
+			path += fmt.Sprintf(":%d", 1+bytes.Count(before, []byte("\n")))
+		}
+		what = what[:m[0]] + "a value that begins with * and is not quoted, or a broken anchor"
+	}
 	return path, "this is not YAML: " + strings.TrimSpace(what)
 }
 

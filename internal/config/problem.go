@@ -1,9 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Problem is one mistake in the configuration.
 type Problem struct {
@@ -20,7 +17,10 @@ func (p Problem) Error() string {
 	if p.Source != "" {
 		b.WriteString(p.Source + ": ")
 	}
-	b.WriteString(p.Key + ": " + p.What + ".")
+	if p.Key != p.Source {
+		b.WriteString(p.Key + ": ")
+	}
+	b.WriteString(p.What + ".")
 	if p.Allowed != "" {
 		b.WriteString(" Allowed: " + p.Allowed + ".")
 	}
@@ -46,14 +46,6 @@ func (p Problems) Error() string {
 }
 
 func (l *loader) problem(p Problem) { l.problems = append(l.problems, p) }
-
-// didYouMean is the fix for an unknown name.
-func didYouMean(name string, known []string, otherwise string) string {
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf("Did you mean %q?", near)
-	}
-	return otherwise
-}
 
 // nearest is the known name with the fewest edits from name, or "" if that are more
 // than a third of its letters (at least 2).

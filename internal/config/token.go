@@ -44,9 +44,18 @@ func (f *file) tokenList(n *yaml.Node) {
 	}
 	for i, item := range n.Content {
 		t := token{key: fmt.Sprintf("api.tokens[%d]", i), source: f.at(item), values: map[string]entry{}}
+		if v := follow(item); v.Kind != yaml.MappingNode {
+			f.problem(Problem{Source: t.source, Key: t.key, What: "it is " + kindOf(v), Allowed: "name, role, and hash or token"})
+			continue
+		}
 		for _, p := range f.pairs(t.key, item) {
 			if !slices.Contains(tokenKeys, p.name) {
-				f.problem(Problem{Source: p.source, Key: t.key + "." + p.name, What: "this key is not known", Fix: didYouMean(p.name, tokenKeys, "Known here are "+strings.Join(tokenKeys, ", "))})
+				// Its name stays out: it may be the token (G3).
+				fix := "Known here are " + strings.Join(tokenKeys, ", ")
+				if near := nearest(p.name, tokenKeys); near != "" {
+					fix = fmt.Sprintf("Did you mean %q?", near)
+				}
+				f.problem(Problem{Source: p.source, Key: t.key, What: "there is a key that is not known", Fix: fix})
 				continue
 			}
 			if e, ok := f.scalar(t.key+"."+p.name, p.value, "one value"); ok {
