@@ -4,19 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // ErrBroker is wrapped by CheckBroker for a cluster that is refused.
 var ErrBroker = errors.New("this Kafka cluster cannot keep exactly once")
 
 const transactionFeature = "transaction.version"
+
+// A broker does not tell its release, but the versions of requests that it takes.
+// These came with it (franz-go v1.22.2, pkg/kversion/requests.go).
+const (
+	produceOf41     = 13 // KIP-516
+	apiVersionsOf44 = 5  // KIP-1242
+)
 
 // CheckBroker refuses a cluster whose finalized transaction.version is below 2, or
 // that is older than Kafka 4.1: below, a late request can join a later transaction,
@@ -51,30 +55,23 @@ func CheckBroker(ctx context.Context, cl *kgo.Client, allowWeaker bool) (warning
 			return nil, err
 		}
 	}
-	guess := kversion.FromApiVersionsResponse(resp).VersionGuess()
-	major, minor, known := release(guess)
-	switch older := func(m int) bool { return known && (major < 4 || major == 4 && minor < m) }; {
-	case older(1):
-		if err := refuse("the brokers are older than Kafka 4.1 (they look like "+guess+")", "upgrade them"); err != nil {
+	switch {
+	case maxVersion(resp, kmsg.Produce) < produceOf41:
+		if err := refuse("the brokers are older than Kafka 4.1", "upgrade them"); err != nil {
 			return nil, err
 		}
-	case older(4):
+	case maxVersion(resp, kmsg.ApiVersions) < apiVersionsOf44:
 		warnings = append(warnings, "the brokers are older than Kafka 4.4: at the boundary of a producer's epochs they may refuse or forget a transaction (KAFKA-19367, KAFKA-20090, KAFKA-20357); upgrade when you can")
 	}
 	return warnings, nil
 }
 
-// release reads major and minor from a guess such as "v4.1", "at least v4.4" or
-// "between v4.0 and v4.1", whose first number counts. A guess without a number is
-// of a broker that franz-go does not know.
-func release(guess string) (major, minor int, known bool) {
-	m := releaseRE.FindStringSubmatch(guess)
-	if m == nil {
-		return 0, 0, false
+// maxVersion is the highest version of a request that the broker takes; -1: none.
+func maxVersion(resp *kmsg.ApiVersionsResponse, key kmsg.Key) int16 {
+	for i := range resp.ApiKeys {
+		if resp.ApiKeys[i].ApiKey == key.Int16() {
+			return resp.ApiKeys[i].MaxVersion
+		}
 	}
-	major, err1 := strconv.Atoi(m[1])
-	minor, err2 := strconv.Atoi(m[2])
-	return major, minor, err1 == nil && err2 == nil
+	return -1
 }
-
-var releaseRE = regexp.MustCompile(`v(\d+)\.(\d+)`)

@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/odradek/odradek/engine/partition"
+	"github.com/odradek/odradek/engine/processor"
+	"github.com/odradek/odradek/httpapi"
+	"github.com/odradek/odradek/internal/config"
+	"github.com/odradek/odradek/internal/kafka"
+	"github.com/odradek/odradek/internal/telemetry"
+	"github.com/odradek/odradek/topology"
+)
+
+func runCommand(cfg Config) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run an engine until a signal",
+		Long: `Joins the deployment's instances, takes its share of the partitions over and serves
+the HTTP API. On SIGTERM or SIGINT it takes no more, lets open transactions end,
+leaves the group and exits with 0; a second signal ends it at once, and nothing is
+lost by that either.
+
+A flag wins over the environment (ODRADEK_DATA_DIR for data_dir), that over the file,
+that over the default. "engine config print" shows what holds and why.`,
+		Example: "  engine run --config engine.yaml\n  engine run --kafka-bootstrap-servers broker:9092 --data-dir /var/lib/odradek",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			log, err := newLogger(cmd, s)
+			if err != nil {
+				return usage(err)
+			}
+			return serve(cmd.Context(), cfg, s, log)
+		},
+	}
+	config.Flags(cmd.Flags())
+	return cmd
+}
+
+// load reads the configuration of a command with config.Flags.
+func load(cmd *cobra.Command) (config.Engine, error) {
+	s, _, err := config.LoadEngine(cmd.Flags(), os.Environ())
+	if err != nil {
+		return s, usage(err)
+	}
+	return s, nil
+}
+
+// newLogger makes the process's log, on standard error.
+func newLogger(cmd *cobra.Command, s config.Engine) (telemetry.Log, error) {
+	out := cmd.ErrOrStderr()
+	f, ok := out.(*os.File)
+	logger, level, err := telemetry.Logger(out, s.Log.Format, s.Log.Level, ok && term.IsTerminal(int(f.Fd())))
+	return telemetry.Log{Logger: logger, Level: level}, err
+}
+
+// startTimeout bounds how long a start waits for Kafka.
+const startTimeout = time.Minute
+
+// stopTimeout bounds an orderly stop: lanes give their transactions 2 s.
+const stopTimeout = 20 * time.Second
+
+// serve runs one instance until ctx ends.
+func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) error {
+	tokens, err := apiTokens(s)
+	if err != nil {
+		return usage(err)
+	}
+	if err := httpapi.CheckBind(s.API.Listen, tokens, s.API.Insecure); err != nil {
+		return usage(err)
+	}
+	opts, warnings, err := kafka.Connect(s.Kafka, "odradek-engine")
+	if err != nil {
+		return usage(err)
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	client := func(more ...kafka.Opt) (*kafka.Client, error) {
+		return kafka.NewClient(append(append([]kafka.Opt{}, opts...), more...)...)
+	}
+	deployed, err := inspect(ctx, cfg, s, client, log.Logger)
+	if err != nil {
+		return err
+	}
+
+	apiListener, err := net.Listen("tcp", s.API.Listen)
+	if err != nil {
+		return usage(fmt.Errorf("api.listen: %w: choose another address", err))
+	}
+	defer apiListener.Close()
+	metrics := telemetry.NewEngine(log.Logger)
+	metrics.Build(cfg.build())
+	host, _ := os.Hostname()
+	pc := processor.Config{
+		InstanceID:     fmt.Sprintf("%s-%d-%s", host, os.Getpid(), suffix()),
+		AdvertisedAddr: advertised(s, apiListener.Addr()),
+		DataDir:        s.DataDir,
+		Cluster:        deployed.cluster,
+		TopicIDs:       deployed.control.TopicIDs,
+		Names:          deployed.names,
+		Client:         client,
+		Listener:       metrics.Listener(),
+		Logger:         log.Logger,
+		Limits: processor.Limits{
+			StoreCacheBytes: s.Store.CacheBytes, StoreMemTableBytes: s.Store.MemTableBytes, StoreDisableWAL: !s.Store.WAL,
+		},
+		Partition: partition.Config{
+			Namespace: s.Namespace, Table: deployed.control.Table, Services: deployed.services,
+			Definitions: cfg.Workflows, RefuseUnknownTypes: s.RefuseUnknownTypes, CacheRuns: s.Cache.Runs, Build: cfg.build(),
+			RetentionCompleted: s.Retention.Completed, RetentionSummary: s.Retention.Summary, Logger: log.Logger,
+		},
+	}
+	if !deployed.canPurge {
+		pc.Limits.PurgeEvery = -1
+	}
+	instance, err := processor.New(pc)
+	if err != nil {
+		return usage(err)
+	}
+	api, err := httpapi.New(httpapi.Config{
+		Engine: newAPIEngine(instance, deployed.control.Table.Partitions, cfg.Workflows), InstanceID: pc.InstanceID,
+		Tokens: tokens, Logger: log.Logger, Observe: metrics.Request,
+	})
+	if err != nil {
+		return usage(err)
+	}
+	admin := metrics.Admin(instance, log)
+	running := newServers(log.Logger)
+	defer running.stop()
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", api)
+	mux.Handle("GET /livez", admin)
+	mux.Handle("GET /readyz", admin)
+	server := &http.Server{Handler: mux}
+	httpapi.Config{}.Timeouts(server)
+	running.serve("api", server, apiListener)
+	if s.Admin.Listen != "" {
+		adminListener, err := net.Listen("tcp", s.Admin.Listen)
+		if err != nil {
+			return usage(fmt.Errorf("admin.listen: %w: choose another address", err))
+		}
+		running.serve("admin", &http.Server{Handler: admin, ReadHeaderTimeout: 10 * time.Second}, adminListener)
+	}
+
+	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	err = instance.Start(starting)
+	cancel()
+	stop := func() error {
+		stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		return instance.Stop(stopping)
+	}
+	if err != nil {
+		return errors.Join(unavailable(fmt.Errorf("start the instance: %w", err)), stop())
+	}
+	log.Info("engine runs", "instance", pc.InstanceID, "namespace", s.Namespace, "build", pc.Partition.Build,
+		"api", apiListener.Addr().String(), "partitions", deployed.control.Table.Partitions)
+
+	var failure error
+	select {
+	case <-ctx.Done():
+		log.Info("engine stops")
+	case failure = <-instance.Failed():
+		log.Error("engine must be restarted", "err", failure)
+	}
+	admin.Stopping()
+	if err := stop(); err != nil {
+		log.Warn("the stop was not orderly; the next owner takes over from what is committed", "err", err)
+	}
+	return failure
+}
+
+// deployed is what the cluster has of the deployment.
+type deployed struct {
+	cluster  string
+	names    topology.Names
+	control  kafka.Control
+	services map[string]int32
+	canPurge bool
+}
+
+// inspect refuses a broker or topics with which the engine cannot be right.
+func inspect(ctx context.Context, cfg Config, s config.Engine, client func(...kafka.Opt) (*kafka.Client, error), log *slog.Logger) (deployed, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	cl, err := client()
+	if err != nil {
+		return deployed{}, usage(err)
+	}
+	defer cl.Close()
+	_, cluster, err := kafka.Brokers(ctx, cl)
+	if err != nil {
+		return deployed{}, unavailable(fmt.Errorf("reach Kafka at %s: %w", s.Kafka["bootstrap.servers"], err))
+	}
+	warnings, err := kafka.CheckBroker(ctx, cl, s.AllowWeakerBroker)
+	if err != nil {
+		return deployed{}, unavailable(err)
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	d, err := deployment(ctx, cl, cfg, s)
+	if err != nil {
+		return deployed{}, err
+	}
+	c, err := kafka.CheckTopics(ctx, cl, d)
+	if err != nil {
+		return deployed{}, unavailable(err)
+	}
+	for _, f := range c.Findings {
+		log.Warn("topic is not as planned", "topic", f.Topic, "problem", f.Problem, "fix", f.Fix)
+	}
+	if fatal := c.Fatal(); len(fatal) > 0 {
+		var errs []error
+		for _, f := range fatal {
+			errs = append(errs, errors.New(f.String()))
+		}
+		return deployed{}, unavailable(fmt.Errorf("the topics of namespace %q are not usable:\n%w", s.Namespace, errors.Join(errs...)))
+	}
+	services := d.Services
+	for name, m := range c.Services {
+		services[name] = m
+	}
+	return deployed{cluster, d.Names, c.Control, services, s.Topics.CanPurge}, nil
+}
+
+// apiTokens are the tokens that let into the API.
+func apiTokens(s config.Engine) ([]httpapi.Token, error) {
+	var tokens []httpapi.Token
+	for _, t := range s.API.Tokens {
+		role, err := httpapi.ParseRole(t.Role)
+		if err != nil {
+			return nil, fmt.Errorf("api.tokens: %s: %w", t.Name, err)
+		}
+		tokens = append(tokens, httpapi.Token{Name: t.Name, SHA256: t.Hash, Role: role})
+	}
+	return tokens, nil
+}
+
+// advertised is the address at which other instances reach this one's API.
+func advertised(s config.Engine, bound net.Addr) string {
+	if s.API.Advertise != "" {
+		return s.API.Advertise
+	}
+	host, port, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return bound.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// suffix tells two starts with the same host and process number apart.
+func suffix() string {
+	b := make([]byte, 3)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

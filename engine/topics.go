@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/odradek/odradek/internal/config"
+	"github.com/odradek/odradek/internal/kafka"
+	"github.com/odradek/odradek/topology"
+)
+
+func topicsCommand(cfg Config) *cobra.Command {
+	topics := &cobra.Command{
+		Use:   "topics",
+		Short: "Plan, create and check the topics of a deployment",
+		Long: `The topics of a deployment follow from its namespace, its number of partitions and
+the services that the compiled-in workflow types use. Creation needs CREATE,
+ALTER_CONFIGS and DESCRIBE_CONFIGS on topics with the namespace's prefix.`,
+	}
+	for _, c := range []*cobra.Command{
+		{
+			Use: "plan", Short: "Show every topic with its settings, and change nothing",
+			Example: "  engine topics plan --kafka-bootstrap-servers broker:9092",
+			RunE: topicsRun(cfg, func(_ context.Context, _ *kafka.Client, d topology.Deployment, out io.Writer) error {
+				for _, s := range d.Plan() {
+					fmt.Fprintf(out, "%s  partitions=%d replication=%d\n", s.Name, s.Partitions, d.ReplicationFactor)
+					for _, k := range slices.Sorted(maps.Keys(s.Configs)) {
+						fmt.Fprintf(out, "    %s=%s\n", k, s.Configs[k])
+					}
+				}
+				return nil
+			}),
+		},
+		{
+			Use: "create", Short: "Create the topics that are missing",
+			Example: "  engine topics create --kafka-bootstrap-servers broker:9092 --topics-partitions 24",
+			RunE: topicsRun(cfg, func(ctx context.Context, cl *kafka.Client, d topology.Deployment, out io.Writer) error {
+				created, err := kafka.CreateTopics(ctx, cl, d)
+				for _, name := range created {
+					fmt.Fprintln(out, "created", name)
+				}
+				if err == nil && len(created) == 0 {
+					fmt.Fprintln(out, "all topics are there")
+				}
+				return unavailableIf(err)
+			}),
+		},
+		{
+			Use: "check", Short: "Compare the topics with the plan and name each difference with its fix",
+			Example: "  engine topics check --kafka-bootstrap-servers broker:9092",
+			RunE: topicsRun(cfg, func(ctx context.Context, cl *kafka.Client, d topology.Deployment, out io.Writer) error {
+				c, err := kafka.CheckTopics(ctx, cl, d)
+				for _, f := range c.Findings {
+					fmt.Fprintln(out, f)
+				}
+				if err != nil {
+					return unavailable(err)
+				}
+				if n := len(c.Fatal()); n > 0 {
+					return unavailable(fmt.Errorf("%d topics or settings are wrong", n))
+				}
+				fmt.Fprintln(out, "the topics are as planned")
+				return nil
+			}),
+		},
+	} {
+		c.Args = cobra.NoArgs
+		config.Flags(c.Flags())
+		topics.AddCommand(c)
+	}
+	return topics
+}
+
+func unavailableIf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return unavailable(err)
+}
+
+// topicsRun loads the configuration, connects, and makes the deployment.
+func topicsRun(cfg Config, do func(context.Context, *kafka.Client, topology.Deployment, io.Writer) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		s, err := load(cmd)
+		if err != nil {
+			return err
+		}
+		cl, err := connect(cmd.ErrOrStderr(), s)
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		d, err := deployment(ctx, cl, cfg, s)
+		if err != nil {
+			return err
+		}
+		return do(ctx, cl, d, cmd.OutOrStdout())
+	}
+}
+
+// connect makes the client of a command.
+func connect(stderr io.Writer, s config.Engine) (*kafka.Client, error) {
+	opts, warnings, err := kafka.Connect(s.Kafka, "odradek-engine")
+	if err != nil {
+		return nil, usage(err)
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(stderr, "warning:", w)
+	}
+	cl, err := kafka.NewClient(opts...)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return cl, nil
+}
+
+// deployment is what the configuration and the compiled-in types ask for. N is the
+// slot table's where there is one.
+func deployment(ctx context.Context, cl *kafka.Client, cfg Config, s config.Engine) (topology.Deployment, error) {
+	brokers, _, err := kafka.Brokers(ctx, cl)
+	if err != nil {
+		return topology.Deployment{}, unavailable(fmt.Errorf("reach Kafka at %s: %w", s.Kafka["bootstrap.servers"], err))
+	}
+	names := topology.Names{Namespace: s.Namespace}
+	n := s.Topics.Partitions
+	if t, err := kafka.ReadTable(ctx, cl, names); err == nil {
+		n = t.Partitions
+	} else if !errors.Is(err, kafka.ErrNoControl) && !kafka.IsMissing(err) {
+		return topology.Deployment{}, unavailable(err)
+	}
+	services, err := cfg.services(n, s.Topics.Services)
+	if err != nil {
+		return topology.Deployment{}, usage(err)
+	}
+	factor, inSync := kafka.Replication(len(brokers))
+	if s.Topics.ReplicationFactor > 0 {
+		factor = s.Topics.ReplicationFactor
+		inSync = min(inSync, int(factor))
+	}
+	d := topology.Deployment{
+		Names: names, Partitions: n, ReplicationFactor: factor, MinInsyncReplicas: inSync, Services: services, CanPurge: s.Topics.CanPurge,
+	}
+	if err := d.Validate(); err != nil {
+		return d, usage(err)
+	}
+	return d, nil
+}
