@@ -18,7 +18,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	}
 	env := []string{"S=" + canary, "ODRADEK_KAFKA_SSL_KEY_PASSWORD=" + canary, "ODRADEK_KAFKA_SASL_PASSWORD_FILE=" + path, "ODRADEK_KAFKA_SASL_OAUTHBEARER_CLIENT_CREDENTIALS_CLIENT_SECRET=" + canary}
 	for _, file := range []string{
-		"kafka:\n  sasl.password: §\n  Sasl.Jaas.Config: x password=\"§\";\n  ssl.keystore.key: §\n  sasl.username: ${env:S}\n  client.id: pre-${env:S}\n  ssl.key.location: x${env:S}\n  odd: user password=§\n  some.url: https://u:§@h\n",
+		"kafka:\n  sasl.password: §\n  Sasl.Jaas.Config: x password=\"§\";\n  ssl.keystore.key: §\n  sasl.username: ${env:S}\n  client.id: §${env:S}\n  ssl.key.location: x${env:S}\n  odd: user password=§\n  some.url: https://u:§@h\n",
 		"api: {tokens: [{name: a, role: admin, token: '${env:S}'}, {name: b, role: viewer, token: '${file:" + path + "}'}]}\n",
 		"api: {tokens: [{name: a, role: admin, token: §}, {name: b, role: viewer, hash: §}, §, [§], {§: §, name: [§]}]}\n",
 		"api: {tokens: §}\n", "api: §\n", "kafka: §\n", "§\n", "[§]\n", "kafka: [§]\n",

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestShippedFile(t *testing.T) {
 	}
 	full := regexp.MustCompile(`(?m)^( +)# ( *(?:- )?[a-z_.]+:)`).ReplaceAllString(string(b), "$1$2")
 	secret := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(secret, []byte("x\n"), 0o600); err != nil {
+	if err = os.WriteFile(secret, []byte("x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	full = strings.ReplaceAll(full, "/run/secrets/kafka-password", secret)
@@ -105,7 +106,7 @@ func TestShippedFile(t *testing.T) {
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	file := "data_dir: file\nnamespace: file\nlog: {level: debug}\napi:\n  listen: localhost:1\ntopics: {services: {PaymentService: 3}}\nkafka: {Client.ID: x, bootstrap.servers: f:1, sasl.username: f}\n"
-	env := []string{"ODRADEK_DATA_DIR=env", "ODRADEK_NAMESPACE=env", "ODRADEK_API_LISTEN=", "ODRADEK_BOOTSTRAP_SERVERS=short:1", "ODRADEK_KAFKA_SASL_USERNAME=e", "ODRADEK_KAFKA_PORT=tcp://1", "ODRADEK_KAFKA_PORT_9092_TCP_ADDR=1", "ODRADEK_TOKEN=x"}
+	env := []string{"ODRADEK_DATA_DIR=env", "ODRADEK_NAMESPACE=env", "ODRADEK_API_LISTEN=", "ODRADEK_BOOTSTRAP_SERVERS=short:1", "ODRADEK_KAFKA_SASL_USERNAME=e", "ODRADEK_KAFKA_PORT=tcp://1", "ODRADEK_KAFKA_PORT_9092_TCP_ADDR=1", "ODRADEK_TOKEN=x", "ODRADEK_API_TOKEN=x"}
 	c, report, err := load(t, file, env, "--data-dir=flag", "--topics-purge=false", "--allow-weaker-broker", "--store-cache-bytes=2 GiB")
 	want := defaults()
 	want.DataDir, want.Namespace, want.Log.Level, want.API.Listen = "flag", "env", "debug", "localhost:1"
@@ -123,6 +124,9 @@ func TestPrecedence(t *testing.T) {
 		if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(report) {
 			t.Errorf("no line %s in\n%s", line, report)
 		}
+	}
+	if lines := strings.Split(strings.TrimSpace(report), "\n"); !slices.IsSorted(lines[1:]) {
+		t.Errorf("not sorted:\n%s", report)
 	}
 	long := append(env, "ODRADEK_KAFKA_BOOTSTRAP_SERVERS=long:1")
 	if c, _, _ := load(t, file, long); c.Kafka["bootstrap.servers"] != "long:1" {
