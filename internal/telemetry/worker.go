@@ -15,7 +15,8 @@ import (
 // for: what a record names must not become a label.
 const UnboundTask = "unbound"
 
-// Worker is the telemetry of a service worker.
+// Worker is the telemetry of a service worker. The worker logs its own troubles; what
+// it tells its listener is logged at debug, and calls that failed for good at info.
 type Worker struct {
 	reg     registry
 	log     *slog.Logger
@@ -69,7 +70,7 @@ func (w *Worker) callEnded(e worker.CallEnded) {
 	w.call.WithLabelValues(e.Service, task).Observe(e.Duration.Seconds())
 	level := slog.LevelDebug
 	if e.Outcome == worker.OutcomeFailed {
-		level = slog.LevelWarn
+		level = slog.LevelInfo
 	}
 	w.log.Log(bg, level, "call ended", "service", e.Service, "task", task, "outcome", string(e.Outcome), "kind", e.Kind, "code", e.Code, "seconds", e.Duration.Seconds())
 }
@@ -78,7 +79,7 @@ func (w *Worker) commitEnded(e worker.CommitEnded) {
 	outcome := "ok"
 	if e.Err != nil {
 		outcome = "failed"
-		w.log.Warn("commit failed", "service", e.Service, "partitions", e.Partitions, "err", e.Err)
+		w.log.Debug("commit failed", "service", e.Service, "partitions", e.Partitions, "err", e.Err)
 	}
 	w.commits.WithLabelValues(e.Service, outcome).Inc()
 	w.commit.WithLabelValues(e.Service).Observe(e.Duration.Seconds())
@@ -86,11 +87,7 @@ func (w *Worker) commitEnded(e worker.CommitEnded) {
 
 func (w *Worker) recordSkipped(e worker.RecordSkipped) {
 	w.skipped.WithLabelValues(e.Service, e.Reason).Inc()
-	level := slog.LevelDebug
-	if e.Reason == worker.SkipUndecodable {
-		level = slog.LevelWarn
-	}
-	w.log.Log(bg, level, "record skipped", "service", e.Service, "partition", e.Partition, "offset", e.Offset, "reason", e.Reason)
+	w.log.Debug("record skipped", "service", e.Service, "partition", e.Partition, "offset", e.Offset, "reason", e.Reason)
 }
 
 // WorkerReady is nil when each service's group has answered; without partitions too,

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -8,8 +10,8 @@ import (
 	"github.com/odradek/odradek/worker"
 )
 
-func fullWorker() *Worker {
-	w := NewWorker(nil, "v1", []string{"card.charge"})
+func fullWorker(log *slog.Logger) *Worker {
+	w := NewWorker(log, "v1", []string{"card.charge"})
 	l := w.Listener()
 	l.CallEnded(worker.CallEnded{Service: "card", Operation: "charge", Outcome: worker.OutcomeCompleted, Duration: 20 * time.Millisecond})
 	l.CallEnded(worker.CallEnded{Service: "card", Operation: "no such thing", Outcome: worker.OutcomeFailed, Kind: "engine", Code: "unbound"})
@@ -24,12 +26,12 @@ func fullWorker() *Worker {
 
 func TestWorkerNames(t *testing.T) {
 	t.Parallel()
-	checkNames(t, fullWorker().reg, "worker")
+	checkNames(t, fullWorker(nil).reg, "worker")
 }
 
 func TestWorkerValues(t *testing.T) {
 	t.Parallel()
-	_, text := call(Admin(AdminConfig{Metrics: fullWorker().Handler()}), "GET", "/metrics", "")
+	_, text := call(Admin(AdminConfig{Metrics: fullWorker(nil).Handler()}), "GET", "/metrics", "")
 	for _, line := range []string{
 		`odradek_worker_calls_total{outcome="completed",service="card",task="charge"} 1`,
 		`odradek_worker_calls_total{outcome="failed",service="card",task="unbound"} 1`,
@@ -59,5 +61,31 @@ func TestWorkerReady(t *testing.T) {
 	}
 	if err := WorkerReady([]worker.ServiceStatus{{Service: "card", Joined: true}, {Service: "mail"}}); err == nil || !strings.Contains(err.Error(), "service mail") {
 		t.Error(err)
+	}
+}
+
+func TestWorkerLog(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[string][]string{
+		"info":  {"call ended"},
+		"debug": {"call ended", "call ended", "commit failed", "record skipped"},
+	} {
+		var b bytes.Buffer
+		log, _, err := Logger(&b, FormatJSON, level, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fullWorker(log)
+		if got := strings.Count(b.String(), "\n"); got != len(want) {
+			t.Errorf("at %s: %s", level, b.String())
+		}
+		for _, msg := range want {
+			if !strings.Contains(b.String(), `"msg":"`+msg+`"`) {
+				t.Errorf("at %s: no %q", level, msg)
+			}
+		}
+		if strings.Contains(b.String(), "no such thing") {
+			t.Errorf("at %s: what a record names is in the log as a task", level)
+		}
 	}
 }
