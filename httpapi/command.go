@@ -27,7 +27,7 @@ func (s operations) StartWorkflow(w http.ResponseWriter, r *http.Request, p api.
 	}
 	c, bad := s.command(r, id, p.IdempotencyKey)
 	if bad == nil {
-		bad = c.wait(string(p.Wait))
+		bad = c.wait(p.Wait)
 	}
 	if bad == nil {
 		bad = checkName("type", p.Type, typeBytesMax)

@@ -30,7 +30,7 @@ func (s operations) GetWorkflow(w http.ResponseWriter, r *http.Request, id api.W
 // GetResult shows the result, or waits for it.
 func (s operations) GetResult(w http.ResponseWriter, r *http.Request, id api.WorkflowID, p api.GetResultParams) {
 	c := &call{r: r, workflowID: id}
-	if bad := c.wait(string(p.Wait)); bad != nil {
+	if bad := c.wait(p.Wait); bad != nil {
 		writeProblem(w, bad)
 		return
 	}

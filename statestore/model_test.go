@@ -378,4 +378,3 @@ func show(s *machine.State) string {
 	}
 	return out
 }
-

@@ -133,15 +133,15 @@ func judgeAdd(resp *kmsg.AddPartitionsToTxnResponse, ts *targets) addAnswer {
 	for i := range resp.Topics {
 		for j := range resp.Topics[i].Partitions {
 			name, p := resp.Topics[i].Topic, &resp.Topics[i].Partitions[j]
-			err := kerr.ErrorForCode(p.ErrorCode)
-			switch {
-			case err == nil:
-			case err == kerr.OperationNotAttempted: // because of another partition
+			err := kerr.TypedErrorForCode(p.ErrorCode)
+			switch err {
+			case nil:
+			case kerr.OperationNotAttempted: // because of another partition
 				notAttempted = true
-			case err == kerr.UnknownTopicOrPartition, err == kerr.TopicAuthorizationFailed, err == kerr.InvalidTopicException:
+			case kerr.UnknownTopicOrPartition, kerr.TopicAuthorizationFailed, kerr.InvalidTopicException:
 				a.unknown = a.unknown && err == kerr.UnknownTopicOrPartition
 				if t := ts.find(name, p.Partition); t != nil && t.topic == record.TopicTasks {
-					a.undeliverable = append(a.undeliverable, explain(t, err.(*kerr.Error)))
+					a.undeliverable = append(a.undeliverable, explain(t, err))
 					a.again = err
 					continue
 				}
@@ -151,9 +151,13 @@ func judgeAdd(resp *kmsg.AddPartitionsToTxnResponse, ts *targets) addAnswer {
 					// them yet will.
 					a.again, a.fatal = a.fatal, nil
 				}
-			case err == kerr.ConcurrentTransactions, kerr.IsRetriable(err):
+			case kerr.ConcurrentTransactions:
 				a.again = err
 			default:
+				if err.Retriable {
+					a.again = err
+					continue
+				}
 				a.fatal = fmt.Errorf("%s/%d: %w", name, p.Partition, err)
 			}
 		}

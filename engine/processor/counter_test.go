@@ -180,12 +180,11 @@ func (f *memFolder) Commit(cp record.Checkpoint) error {
 
 // counter is the Stepper.
 type counter struct {
-	store   *memStore
-	claimed bool
-	open    *partition.Batch
-	writes  map[string]uint64
-	flight  []counted
-	bytes   int
+	store  *memStore
+	open   *partition.Batch
+	writes map[string]uint64
+	flight []counted
+	bytes  int
 
 	poisonKey string // inputs with this key give an output that no broker takes
 	badKey    string // inputs with this key give an output to a topic that is not there

@@ -341,7 +341,6 @@ func (c *counts) get(f func() int) int {
 type contest struct {
 	owners int
 	total  int
-	rules  []fault.Rule
 	inject func(owner int) *fault.Injector
 	idle   time.Duration
 	counts *counts

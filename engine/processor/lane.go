@@ -72,10 +72,9 @@ type blame struct {
 	starts    map[record.Origin]undeliverable // the same, of runs that such an input would start
 	targets   []undeliverable
 
-	hung       record.RunID   // whose code hung last
-	alone      *record.Origin // an input that is stepped alone: its run hung
-	aloneDue   bool           // due entries are stepped one by one: one of them hung
-	hungBefore bool
+	hung     record.RunID   // whose code hung last
+	alone    *record.Origin // an input that is stepped alone: its run hung
+	aloneDue bool           // due entries are stepped one by one: one of them hung
 }
 
 func newLane(cfg *Config, p int32, names *topicNames, h host) *lane {

@@ -38,16 +38,6 @@ func (n *topicNames) of(t record.Topic, service string) string {
 	return n.names.Tasks(service)
 }
 
-// topic finds which of the inputs a name is.
-func (n *topicNames) topic(name string) record.Topic {
-	for t := record.TopicCommands; t <= record.TopicStatus; t++ {
-		if n.topics[t] == name {
-			return t
-		}
-	}
-	return record.TopicNone
-}
-
 // prepare makes Kafka records of the batch: outputs first, then the rows that
 // travel, and last the positions row, behind which the changelog goes on.
 func (c *committer) prepare(b *batch) {

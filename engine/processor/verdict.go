@@ -23,7 +23,7 @@ var (
 	ErrFenced = errors.New("fenced by another owner")
 	// ErrDataLoss is wrapped by an incident: Kafka lacks records that it had. The
 	// partition stands until an operator decides.
-	ErrDataLoss = errors.New("Kafka lost data")
+	ErrDataLoss = errors.New("data was lost by Kafka")
 	// ErrClock is returned by a takeover whose clock is not to be trusted (T2).
 	ErrClock = errors.New("clock is off")
 	// ErrTooManyHung is why an instance asks to be restarted (C3).

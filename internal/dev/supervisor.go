@@ -209,8 +209,7 @@ func stop(cmd *exec.Cmd, input io.Closer, ended <-chan error) error {
 	case <-time.After(stopTimeout):
 	}
 	err := cmd.Process.Kill()
-	<-ended
-	return errors.Join(fmt.Errorf("the engine did not stop within %s and was killed", stopTimeout), err)
+	return errors.Join(fmt.Errorf("the engine did not stop within %s and was killed", stopTimeout), err, <-ended)
 }
 
 // pollReady asks the child until it is ready; false: ctx ended before.

@@ -88,7 +88,8 @@ func waiting(w *client.Workflow, now time.Time) string {
 	case w.Pending == nil:
 		return ""
 	}
-	for _, t := range w.Pending.Tasks {
+	if len(w.Pending.Tasks) > 0 {
+		t := w.Pending.Tasks[0]
 		s := t.Service + "." + t.Operation
 		if t.Attempt > 1 {
 			s += fmt.Sprintf(", attempt %d", t.Attempt)
@@ -101,7 +102,8 @@ func waiting(w *client.Workflow, now time.Time) string {
 		}
 		return s
 	}
-	for _, t := range w.Pending.Timers {
+	if len(w.Pending.Timers) > 0 {
+		t := w.Pending.Timers[0]
 		if left := t.Due.Sub(now); left > 0 {
 			return "end of the month in " + seconds(left)
 		}

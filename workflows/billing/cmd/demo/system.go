@@ -191,7 +191,7 @@ func (s *system) died(p *process) error {
 	tail, _ := os.ReadFile(s.log.Name())
 	const enough = 4 << 10
 	tail = tail[max(0, len(tail)-enough):]
-	return fmt.Errorf("%s ended by itself: %v\n%s", p.name, errOf(p), tail)
+	return fmt.Errorf("%s ended by itself: %w\n%s", p.name, errOf(p), tail)
 }
 
 func errOf(p *process) error {
