@@ -1,0 +1,75 @@
+// Command drill runs a deployment on a real Kafka, hurts it, and judges what came of
+// it:
+//
+//	go run ./test/integration/drill kill [-seed N] [-quick]
+//	go run ./test/integration/drill kcat
+//	go run ./test/integration/drill controls
+//
+// The last line on standard output is one JSON object; its ok says whether all is
+// right. The exit code is 1 if it is not, or if the drill did not do what it was to.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "drill:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// errNotOK ends a drill whose line has been printed.
+var errNotOK = errors.New("not ok; the last line on standard output says what")
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("which drill? kill, kcat or controls")
+	}
+	f := flag.NewFlagSet("drill "+args[0], flag.ExitOnError)
+	seed := f.Uint64("seed", uint64(time.Now().UnixNano()), "chooses who is hit and when")
+	quick := f.Bool("quick", false, "a smoke version of kill: fewer kills and runs, 90 s at most")
+	if err := f.Parse(args[1:]); err != nil {
+		return err
+	}
+	log := newJournal(os.Stderr)
+	var line result
+	var err error
+	switch args[0] {
+	case "kill":
+		p := fullPlan()
+		if *quick {
+			p = quickPlan()
+		}
+		line, err = kill(ctx, p, *seed, log)
+	default:
+		return fmt.Errorf("there is no drill %q: kill, kcat or controls", args[0])
+	}
+	if err != nil {
+		log.say("error: %v", err)
+	}
+	b, jsonErr := json.Marshal(line)
+	if jsonErr != nil {
+		return jsonErr
+	}
+	fmt.Println(string(b))
+	if err == nil && !line.good() {
+		err = errNotOK
+	}
+	return err
+}
+
+// result is a drill's last line.
+type result interface{ good() bool }
