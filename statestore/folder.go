@@ -132,7 +132,8 @@ func (f *Folder) fold(k codec.Key, key, value []byte) (err error) {
 	}
 	// The state writes these rows itself, where they still mean something (F1).
 	if value == nil {
-		return f.delete(s, k)
+		forget(s, k)
+		return nil
 	}
 	return set(s, k, value)
 }
@@ -167,7 +168,7 @@ func set(s *folded, k codec.Key, value []byte) error {
 	return err
 }
 
-func (f *Folder) delete(s *folded, k codec.Key) error {
+func forget(s *folded, k codec.Key) {
 	switch k.Kind {
 	case codec.RowAttempt:
 		s.DeleteAttempt(k.No)
@@ -175,11 +176,7 @@ func (f *Folder) delete(s *folded, k codec.Key) error {
 		s.SetStuck(nil)
 	case codec.RowInbox:
 		s.DeleteInbox(k.No)
-		// Numbers of the inbox are used again once it is empty, and Flush does not see
-		// that a row changed while its number stayed.
-		return f.flush(s)
 	}
-	return nil
 }
 
 // chunk folds the next chunk of a run, or drops the run with the tombstone of its

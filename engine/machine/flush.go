@@ -84,9 +84,11 @@ func (s *State) flushStuck(w RowWriter) {
 	}
 }
 
-// flushInbox never sees a changed row: an input that waits does not change.
+// flushInbox: an input that waits does not change, but its number may be another
+// input's by now, because an empty inbox begins with 1 again.
 func (s *State) flushInbox(w RowWriter) {
 	f := &s.flushed
+	defer func() { s.reused = s.reused[:0] }()
 	if len(f.inbox) == 0 && len(s.Inbox) == 0 {
 		return
 	}
@@ -95,7 +97,7 @@ func (s *State) flushInbox(w RowWriter) {
 	for i := range s.Inbox {
 		no := s.Inbox[i].No
 		f.inbox = append(f.inbox, no)
-		if _, was := slices.BinarySearch(old, no); !was {
+		if _, was := slices.BinarySearch(old, no); !was || slices.Contains(s.reused, no) {
 			w.PutInbox(&s.Run, &s.Inbox[i])
 		}
 	}

@@ -107,6 +107,7 @@ func (s *State) AddInbox(row record.InboxRow) {
 	i, found := slices.BinarySearchFunc(s.Inbox, row.No, func(x record.InboxRow, no uint64) int { return cmp.Compare(x.No, no) })
 	if found {
 		s.Inbox[i] = row
+		s.reused = append(s.reused, row.No)
 		return
 	}
 	s.Inbox = slices.Insert(s.Inbox, i, row)
@@ -115,6 +116,7 @@ func (s *State) AddInbox(row record.InboxRow) {
 // DeleteInbox takes an input out.
 func (s *State) DeleteInbox(no uint64) {
 	s.Inbox = remove(s.Inbox, no, inboxNo)
+	s.reused = append(s.reused, no)
 }
 
 // SetSummary lets the run's summary stand for it. The chunks are dropped after it.

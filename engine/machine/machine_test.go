@@ -113,11 +113,12 @@ func TestRowsDoNotDependOnBatches(t *testing.T) {
 					each(func(s *State) { s.DeleteInbox(s.Inbox[0].No) })
 					continue
 				}
+				timer := uint64(n)
 				no := uint64(1)
 				if k := len(states[0].Inbox); k > 0 {
 					no = states[0].Inbox[k-1].No + 1
 				}
-				each(func(s *State) { s.AddInbox(record.InboxRow{No: no, Timer: 3}) })
+				each(func(s *State) { s.AddInbox(record.InboxRow{No: no, Timer: timer}) })
 			default:
 				e := record.HistoryEvent{No: states[0].Run.Events + 1, At: record.Millis(n), Body: drawEvent(t, states[0])}
 				each(func(s *State) { Apply(s, e, chunk) })

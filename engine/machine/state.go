@@ -25,6 +25,7 @@ type State struct {
 	Gone bool
 
 	commands []record.CommandRow // of this flush
+	reused   []uint64            // numbers of the inbox whose row is another one since the last flush
 	dropped  []record.CommandRow // rows that Drop removes
 	flushed  flushed
 }
