@@ -5,7 +5,7 @@ DRILL ?= demo
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: test lint tools build demo drill drill-demo
+.PHONY: test lint tools build demo drill drill-demo drill-kill
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -31,3 +31,8 @@ drill: drill-$(DRILL)
 
 drill-demo: build
 	bin/demo --drill
+
+# Real Kafka, 2 engines, 2 service workers, kill -9 and SIGSTOP; SEED=n plays the
+# same blows again, QUICK=1 is a smoke version. A seed chooses the blows, not the rest.
+drill-kill:
+	@go run ./test/integration/drill kill $(if $(SEED),-seed $(SEED)) $(if $(QUICK),-quick)

@@ -95,6 +95,9 @@ func readCompacted(ctx context.Context, cl *kgo.Client, topic string) (map[strin
 	if err != nil {
 		return nil, err
 	}
+	if none, ok := ends.Lookup(topic, -1); ok && none.Err != nil { // no partition at all
+		return nil, none.Err
+	}
 	end, ok := ends.Lookup(topic, 0)
 	if !ok {
 		return nil, fmt.Errorf("it has no partition 0")
