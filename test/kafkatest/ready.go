@@ -43,10 +43,17 @@ func (c *Cluster) ready(ctx context.Context, n int) error {
 		return err
 	}
 	defer tx.Close()
-	if _, _, err := tx.ProducerID(ctx); err != nil {
-		return fmt.Errorf("kafka in %s: initialise a transactional producer: %w", c.dir, err)
+	for {
+		_, _, err := tx.ProducerID(ctx)
+		if err == nil {
+			return nil
+		}
+		select { // a broker is listed a moment before it listens
+		case <-ctx.Done():
+			return fmt.Errorf("kafka in %s: initialise a transactional producer: %w", c.dir, err)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return nil
 }
 
 // look asks with a short timeout of its own: a broker that starts may not answer.
