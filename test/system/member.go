@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type Member struct {
 	Data string
 
 	spec  proc.Spec
+	env   []string // of the deployment
 	group *proc.Group
 	proc  *proc.Process
 }
@@ -32,6 +34,10 @@ func (m *Member) Start() (err error) {
 	m.proc, err = m.group.Start(m.spec)
 	return err
 }
+
+// SetEnv gives the processes that are started from now on these variables, as
+// KEY=VALUE, beside the deployment's.
+func (m *Member) SetEnv(env ...string) { m.spec.Env = slices.Concat(m.env, env) }
 
 // Process is the process that was started last.
 func (m *Member) Process() *proc.Process { return m.proc }

@@ -101,7 +101,7 @@ func (s *System) configure() error {
 		return err
 	}
 	for i := range cfg.Engines {
-		m := &Member{Name: fmt.Sprintf("engine%d", i+1), API: addrs[2*i], Admin: addrs[2*i+1], group: &s.procs}
+		m := &Member{Name: fmt.Sprintf("engine%d", i+1), API: addrs[2*i], Admin: addrs[2*i+1], env: cfg.Env, group: &s.procs}
 		m.Data = filepath.Join(cfg.Dir, m.Name)
 		m.spec = proc.Spec{
 			Name: m.Name, Path: cfg.Binaries.Engine, Env: cfg.Env, Dir: cfg.Dir, Log: filepath.Join(cfg.Dir, m.Name+".log"),
@@ -110,7 +110,7 @@ func (s *System) configure() error {
 		s.Engines = append(s.Engines, m)
 	}
 	for i := range cfg.Workers {
-		m := &Member{Name: fmt.Sprintf("worker%d", i+1), Admin: addrs[2*cfg.Engines+i], group: &s.procs}
+		m := &Member{Name: fmt.Sprintf("worker%d", i+1), Admin: addrs[2*cfg.Engines+i], env: cfg.Env, group: &s.procs}
 		m.spec = proc.Spec{
 			Name: m.Name, Path: cfg.Binaries.Worker, Env: cfg.Env, Dir: cfg.Dir, Log: filepath.Join(cfg.Dir, m.Name+".log"),
 			Args: []string{"run", "--config", worker, "--admin-listen", m.Admin},

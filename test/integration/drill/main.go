@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("drill "+args[0], flag.ExitOnError)
 	seed := f.Uint64("seed", uint64(time.Now().UnixNano()), "chooses who is hit and when")
 	quick := f.Bool("quick", false, "a smoke version of kill: fewer kills and runs, 90 s at most")
+	rule := f.String("rule", "", "the only rule that controls switches off")
 	if err := f.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -54,6 +55,8 @@ func run(ctx context.Context, args []string) error {
 			p = quickPlan()
 		}
 		line, err = kill(ctx, p, *seed, log)
+	case "controls":
+		line, err = controls(ctx, *seed, *rule, log)
 	default:
 		return fmt.Errorf("there is no drill %q: kill, kcat or controls", args[0])
 	}
