@@ -177,6 +177,13 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 			h.now = h.now.Add(dur)
 		}
 		return h.show(h.batch(t, func() { h.due(t) }))
+	case "pass": // time passes; what comes due waits for the next batch
+		dur, err := time.ParseDuration(d.CmdArgs[0].Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.now = h.now.Add(dur)
+		return "ok"
 	case "discard": // everything in memory is lost
 		h.reopen(t)
 		return "ok"
@@ -433,6 +440,14 @@ func definitions() []workflow.Definition {
 				n += m
 			}
 		}, more),
+		// after awaits a signal: a negative one ends it, another is charged.
+		workflow.Define("after", func(ctx workflow.Context, n int) (int, error) {
+			m := more.Receive(ctx)
+			if m < 0 {
+				return n + m, nil
+			}
+			return charge.Run(ctx, n+m)
+		}, charge, more),
 		// undeclared uses a task that no type declares.
 		workflow.Define("undeclared", func(ctx workflow.Context, n int) (int, error) { return lost.Run(ctx, n) }),
 	}

@@ -125,6 +125,9 @@ func (p *Partition) signal(e *entry, r *record.Record, c *record.Signal) error {
 		p.answer(r, c.CommandID, c.Reply, record.RunID{}, machine.ReceiveSignal(nil, r.WorkflowID, c, false, nil))
 		return nil
 	}
+	if err := p.wake(e); err != nil {
+		return err
+	}
 	known, err := p.known(e, c.CommandID)
 	if err != nil {
 		return err
@@ -171,6 +174,9 @@ func (p *Partition) known(e *entry, commandID string) (bool, error) {
 }
 
 func (p *Partition) taskCompleted(e *entry, c *record.TaskCompleted) error {
+	if err := p.wake(e); err != nil {
+		return err
+	}
 	got := machine.ReceiveCompleted(e.stateOrNil(), c)
 	if got.Event == nil {
 		p.ignore(got.Ignored)
@@ -180,6 +186,9 @@ func (p *Partition) taskCompleted(e *entry, c *record.TaskCompleted) error {
 }
 
 func (p *Partition) taskFailed(e *entry, c *record.TaskFailed) error {
+	if err := p.wake(e); err != nil {
+		return err
+	}
 	got := machine.ReceiveFailed(e.stateOrNil(), c, p.now)
 	switch {
 	case got.Attempt != nil:

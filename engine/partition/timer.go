@@ -60,6 +60,9 @@ func (p *Partition) stepDue(d record.Due) error {
 }
 
 func (p *Partition) timer(e *entry, d record.Due) error {
+	if err := p.wake(e); err != nil {
+		return err
+	}
 	got := machine.ReceiveTimer(e.state, d.No)
 	if got.Event == nil || waitsInInbox(e, d.No) {
 		return nil

@@ -35,25 +35,21 @@ func (p *Partition) first(e *entry, started record.HistoryBody) error {
 	return p.resume(e)
 }
 
+// wake lets a stuck run try again where that is due. It comes before an input is
+// judged: what waits in the inbox goes first, and may leave the input nothing to do.
+func (p *Partition) wake(e *entry) error {
+	if e == nil || e.state.Stuck == nil || !p.tryAgain(e) {
+		return nil
+	}
+	return p.resume(e)
+}
+
 // deliver gives an input to the run: a turn of its code, or, where the code
 // cannot go on, a place in the inbox (T4).
 func (p *Partition) deliver(e *entry, body record.HistoryBody, wait record.InboxRow) error {
 	if e.state.Stuck != nil {
-		if !p.tryAgain(e) {
-			p.wait(e, wait)
-			return nil
-		}
-		if err := p.resume(e); err != nil {
-			return err
-		}
-		if e.state.Stuck != nil {
-			p.wait(e, wait)
-			return nil
-		}
-		if e.state.Run.Status.Closed() { // what waited in the inbox has closed it
-			p.ignore("run_closed")
-			return nil
-		}
+		p.wait(e, wait)
+		return nil
 	}
 	return p.turnOrWait(e, body, wait)
 }
@@ -117,8 +113,9 @@ func (p *Partition) resume(e *entry) error {
 		p.stick(e, stuck, open)
 		return nil
 	}
+	was := e.state.Stuck
 	e.state.SetStuck(nil)
-	return p.emptyInbox(e)
+	return p.emptyInbox(e, was)
 }
 
 // openTurn runs the turn of an input that is history already: the first.
@@ -149,8 +146,9 @@ func (p *Partition) openTurn(e *entry) (*machine.Refusal, error) {
 }
 
 // emptyInbox steps what waited, one by one, until it is empty or the run is
-// stuck again.
-func (p *Partition) emptyInbox(e *entry) error {
+// stuck again. was is why it was stuck: it still is, if not even the first turn
+// went well.
+func (p *Partition) emptyInbox(e *entry, was *record.StuckRow) error {
 	for len(e.state.Inbox) > 0 && !e.state.Run.Status.Closed() {
 		row := e.state.Inbox[0]
 		got := p.receiveInbox(e, row)
@@ -163,9 +161,11 @@ func (p *Partition) emptyInbox(e *entry) error {
 				return err
 			}
 			if stuck != nil {
+				e.state.SetStuck(was)
 				p.stick(e, stuck, false)
 				return nil
 			}
+			was = nil
 		case got.Outcome.Rejected(): // it came while nobody could check it
 			p.refuseSignal(e, row, got)
 		default:
