@@ -145,6 +145,9 @@ func (p *progress) failure() error {
 func (p *progress) behind(t time.Time) (record.Positions, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.commit.IsZero() && !p.commit.After(t) { // there was none since
+		return p.settle, true
+	}
 	for i := len(p.history) - 1; i >= 0; i-- {
 		if !p.history[i].at.After(t) {
 			return p.history[i].pos, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -73,7 +74,9 @@ func (p *purger) round(ctx context.Context, lanes map[int32]*lane) {
 		p.add(offsets, p.names.topics[record.TopicInternal], n, pos.Internal.Offset)
 	}
 	for service, m := range p.cfg.Partition.Services {
-		p.sample(ctx, service)
+		if !p.sample(ctx, service) {
+			continue
+		}
 		for n, at := range p.settledTasks(service, before) {
 			if lanes[n] != nil && n < m {
 				p.add(offsets, p.names.of(record.TopicTasks, service), n, at)
@@ -92,18 +95,19 @@ func (p *purger) add(offsets kadm.Offsets, topic string, n int32, at int64) {
 	}
 }
 
-// sample notes what the service's group has committed.
-func (p *purger) sample(ctx context.Context, service string) {
+// sample notes what the service's group has committed; nothing, if there is no such
+// group. It reports whether it knows.
+func (p *purger) sample(ctx context.Context, service string) bool {
 	group, topic := p.cfg.Names.ServiceGroup(service), p.names.of(record.TopicTasks, service)
 	if p.mute[topic] {
-		return
+		return false
 	}
 	committed, err := p.adm.FetchOffsets(ctx, group)
-	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		if ctx.Err() == nil {
 			p.refused(topic, -1, fmt.Errorf("fetch the offsets of group %s: %w", group, err))
 		}
-		return
+		return false
 	}
 	s := taskSample{p.cfg.Clock(), map[int32]int64{}}
 	committed.Each(func(o kadm.OffsetResponse) {
@@ -116,19 +120,30 @@ func (p *purger) sample(ctx context.Context, service string) {
 		samples = samples[1:]
 	}
 	p.tasks[service] = samples
+	return true
 }
 
-// settledTasks gives the newest sample from before t. Older ones are not needed
-// any more.
+// settledTasks gives the least that the group had committed in any sample from the
+// newest before t on: a commit that was taken back since counts. Older samples are
+// not needed any more.
 func (p *purger) settledTasks(service string, t time.Time) map[int32]int64 {
 	samples := p.tasks[service]
-	for n := len(samples) - 1; n >= 0; n-- {
-		if !samples[n].at.After(t) {
-			p.tasks[service] = samples[n:]
-			return samples[n].offsets
+	n := len(samples) - 1
+	for n >= 0 && samples[n].at.After(t) {
+		n--
+	}
+	if n < 0 {
+		return nil
+	}
+	samples = samples[n:]
+	p.tasks[service] = samples
+	least := maps.Clone(samples[0].offsets)
+	for _, s := range samples[1:] {
+		for n := range least {
+			least[n] = min(least[n], s.offsets[n]) // 0: nothing was committed
 		}
 	}
-	return nil
+	return least
 }
 
 func (p *purger) delete(ctx context.Context, offsets kadm.Offsets) {
