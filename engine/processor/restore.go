@@ -68,6 +68,13 @@ func (l *lane) startingPoint(ctx context.Context, end int64) (record.Checkpoint,
 	case cp.Changelog.Offset < start:
 		stale = fmt.Errorf("the store ends at offset %d, the changelog begins at %d", cp.Changelog.Offset, start)
 	case cp.Changelog.Offset < end && age > l.cfg.Limits.StoreAgeMax:
+		atEnd, err := l.onlyMarkers(ctx, cp.Changelog, end)
+		if err != nil {
+			return cp, err
+		}
+		if atEnd { // never too old (F4)
+			break
+		}
 		stale = fmt.Errorf("the store is %v old and not at the end of the changelog: deletions may have been compacted away", age.Round(time.Second))
 	}
 	if stale != nil {
@@ -82,6 +89,32 @@ func (l *lane) startingPoint(ctx context.Context, end int64) (record.Checkpoint,
 		return emptyCheckpoint(start), nil
 	}
 	return cp, nil
+}
+
+// onlyMarkers reports whether the changelog has nothing from a position to its end
+// but the markers of transactions: a Checkpoint lies before those of its own.
+func (l *lane) onlyMarkers(ctx context.Context, from record.Position, end int64) (bool, error) {
+	topic := l.names.topics[record.TopicChangelog]
+	cl, err := l.cfg.reader(l.partition, map[record.Topic]record.Position{record.TopicChangelog: from}, kgo.KeepControlRecords())
+	if err != nil {
+		return false, fmt.Errorf("make a reader of %s: %w", topic, err)
+	}
+	defer cl.Close()
+	bounded, cancel := context.WithTimeout(ctx, tailStall)
+	defer cancel()
+	rows := false
+	for at := from.Offset; at < end && !rows; {
+		fs := cl.PollRecords(bounded, tailPoll)
+		for _, e := range fs.Errors() {
+			return false, fmt.Errorf("look at the end of %s/%d, %d to %d: %w", topic, l.partition, at, end, readError(topic, l.partition, e.Err))
+		}
+		fs.EachRecord(func(r *kgo.Record) {
+			if r.Offset >= at && r.Offset < end {
+				at, rows = r.Offset+1, rows || !r.Attrs.IsControl()
+			}
+		})
+	}
+	return !rows, nil
 }
 
 // emptyCheckpoint is the one of an empty store.

@@ -314,6 +314,33 @@ func TestStoreIsRebuilt(t *testing.T) {
 	}
 }
 
+// TestStoreAtTheEndIsNeverTooOld: behind its Checkpoint stands nothing but the marker
+// of its last transaction, which no compaction can have changed (F4).
+func TestStoreAtTheEndIsNeverTooOld(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	d := newDisk(1)
+	l := e.start(e.ownerConfig(d, nil), newLone())
+	e.produce(t, "k0", "k1")
+	await(t, "settled positions", func() bool { return l.progress.positions().Commands.Offset == 2 })
+	l.halt()
+	<-l.done
+	for _, w := range d.unsynced {
+		d.apply(w)
+	}
+	d.unsynced = nil
+	d.cp.At -= record.Millis(300 * time.Hour / time.Millisecond)
+	c := &counts{}
+	cfg := e.ownerConfig(d, nil)
+	cfg.Listener = c.listener()
+	l = e.start(cfg, newLone())
+	e.produce(t, "k0")
+	await(t, "settled positions", func() bool { return l.progress.positions().Commands.Offset == 3 })
+	if n := c.get(func() int { return len(c.rebuilt) }); n != 0 {
+		t.Errorf("rebuilt: %v", c.rebuilt)
+	}
+}
+
 // TestClockBehindDoesNotTakeOver: timers would stand still (T2).
 func TestClockBehindDoesNotTakeOver(t *testing.T) {
 	t.Parallel()
