@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/odradek/odradek/client"
+)
+
+// engineStarter is the product's client over Kafka.
+type engineStarter struct{ cl client.Client }
+
+func (s side) newEngineStarter(ctx context.Context) (starter, error) {
+	cl, err := client.NewKafka(ctx, client.KafkaConfig{Namespace: s.namespace, Options: []kgo.Opt{kgo.SeedBrokers(s.seeds)}})
+	if err != nil {
+		return nil, err
+	}
+	return engineStarter{cl}, nil
+}
+
+func (e engineStarter) do(ctx context.Context, id string, input []byte) error {
+	run, err := e.cl.Start(ctx, client.StartRequest{WorkflowID: id, Type: chainType, Input: input})
+	if err != nil {
+		return err
+	}
+	r, err := run.Result(ctx)
+	if err != nil {
+		return err
+	}
+	return r.Err()
+}
+
+func (e engineStarter) close() { e.cl.Close() }

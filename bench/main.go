@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/odradek/odradek/engine"
+	"github.com/odradek/odradek/workflow"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == roleEngine { // the shipped engine, with the row's workflow
+		os.Args = append(os.Args[:1], os.Args[2:]...)
+		serveProfiles(os.Getenv(profileEnv))
+		os.Exit(engine.Main(engine.Config{Workflows: []workflow.Definition{chain}}))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// Roles are first arguments of this binary.
+const (
+	roleEngine    = "engine"
+	roleWorker    = "worker"
+	roleClient    = "client"
+	roleRawEngine = "raw-engine"
+	roleRawWorker = "raw-worker"
+	roleRawClient = "raw-client"
+)
+
+func run(ctx context.Context, args []string) error {
+	role := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		role, args = args[0], args[1:]
+	}
+	if role != "" {
+		var s side
+		fs := flag.NewFlagSet(role, flag.ContinueOnError)
+		fs.StringVar(&s.seeds, "seeds", "", "`brokers`")
+		fs.StringVar(&s.namespace, "namespace", "", "of the topics")
+		if err := fs.Parse(args); err != nil {
+			return err
+		}
+		serveProfiles(os.Getenv(profileEnv))
+		return s.play(ctx, role)
+	}
+	var cfg config
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.StringVar(&cfg.row, "row", rowChainExternal, "what to measure: "+rowChainExternal)
+	fs.IntVar(&cfg.reps, "reps", 7, "pairs of repetitions")
+	fs.BoolVar(&cfg.quick, "quick", false, "under a minute: a look, not a result; writes no files")
+	fs.IntVar(&cfg.partitions, "partitions", 1, "of the topics")
+	fs.StringVar(&cfg.results, "results", filepath.Join("bench", "results"), "`folder` of the results")
+	fs.StringVar(&cfg.profile, "profile", "", "`folder` for CPU and allocation profiles at 1000 in flight")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if cfg.row != rowChainExternal {
+		return fmt.Errorf("there is no row %q: the rows are %s", cfg.row, rowChainExternal)
+	}
+	if cfg.reps < 1 || cfg.partitions < 1 {
+		return errors.New("-reps and -partitions are at least 1")
+	}
+	return cfg.measure(ctx)
+}
+
+// play is a role other than the engine's, until ctx ends.
+func (s side) play(ctx context.Context, role string) error {
+	switch role {
+	case roleWorker:
+		return s.worker(ctx)
+	case roleClient:
+		return s.client(ctx, s.newEngineStarter)
+	case roleRawEngine:
+		return s.rawEngine(ctx)
+	case roleRawWorker:
+		return s.rawWorker(ctx)
+	case roleRawClient:
+		return s.client(ctx, s.newRawStarter)
+	}
+	return fmt.Errorf("there is no role %q", role)
+}
