@@ -79,12 +79,24 @@ func (i *Instance) Start(ctx context.Context) (err error) {
 		return err
 	}
 	i.readStores()
-	if i.group, err = joinGroup(&i.cfg, i.names.topics[record.TopicCommands], i.balancer, i); err != nil {
+	if err := i.join(); err != nil {
 		return err
 	}
 	i.routine.Go(i.report)
 	i.routine.Go(i.purge)
 	return nil
+}
+
+// join joins the group, which calls back from now on. Its calls wait for the lock,
+// and so find the group set.
+func (i *Instance) join() (err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.stopped {
+		return errors.New("the Instance was stopped while it started")
+	}
+	i.group, err = joinGroup(&i.cfg, i.names.topics[record.TopicCommands], i.balancer, i)
+	return err
 }
 
 // Stop ends all lanes, each after its batches on their way or StopTimeout, leaves
@@ -97,7 +109,7 @@ func (i *Instance) Stop(ctx context.Context) error {
 func (i *Instance) stop(ctx context.Context) error {
 	i.mu.Lock()
 	i.stopped = true
-	started := i.started
+	started, group := i.started, i.group
 	i.mu.Unlock()
 	i.cancel()
 	if !started {
@@ -105,8 +117,8 @@ func (i *Instance) stop(ctx context.Context) error {
 	}
 	i.release(i.partitions(), false)
 	var err error
-	if i.group != nil {
-		err = i.group.leave(ctx)
+	if group != nil {
+		err = group.leave(ctx)
 	}
 	i.routine.Wait()
 	if i.plain != nil {
@@ -184,7 +196,9 @@ func (i *Instance) release(ps []int32, _ bool) {
 	for _, l := range ending {
 		delete(i.lanes, l.partition)
 		delete(i.open, l.partition)
-		i.stores[l.partition] = l.progress.changelog()
+		if at := l.progress.changelog(); at > 0 { // 0: it never took over, and the store is as it was
+			i.stores[l.partition] = at
+		}
 	}
 }
 
@@ -232,7 +246,7 @@ func (i *Instance) memberData() memberData {
 		d.Stores[p] = at
 	}
 	for p, l := range i.lanes {
-		d.Stores[p] = l.progress.changelog()
+		d.Stores[p] = max(d.Stores[p], l.progress.changelog()) // 0 until its first takeover
 	}
 	for p, open := range i.open {
 		d.Open[p] = open

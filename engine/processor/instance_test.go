@@ -436,6 +436,43 @@ func TestHungWorkflow(t *testing.T) {
 	}
 }
 
+// TestStatusWhileItStarts: whoever watches an instance does not wait for its start.
+// It fails with -race where the group is set without the lock.
+func TestStatusWhileItStarts(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	i := d.instance("one")
+	started := make(chan error, 1)
+	go func() { started <- i.Start(t.Context()) }()
+	await(t, "membership", func() bool { return i.Status().Generation >= 0 })
+	if err := <-started; err != nil {
+		t.Error(err)
+	}
+	if err := i.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLaneThatNeverTookOverKeepsItsStoresPlace: the balancer is told how far the store
+// on the disk is, also while its lane waits for its turn.
+func TestLaneThatNeverTookOverKeepsItsStoresPlace(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	i := d.instance("one")
+	i.stores[0] = 42
+	l := newLane(&i.cfg, 0, i.names, i)
+	l.stop = func(error) {}
+	close(l.done)
+	i.lanes[0] = l
+	if at := i.memberData().Stores[0]; at != 42 {
+		t.Errorf("with a lane that waits: %d, want 42", at)
+	}
+	i.release([]int32{0}, false)
+	if at := i.memberData().Stores[0]; at != 42 {
+		t.Errorf("after it: %d, want 42", at)
+	}
+}
+
 // TestPurge: input is deleted behind what has settled, after a while (W7).
 func TestPurge(t *testing.T) {
 	t.Parallel()
