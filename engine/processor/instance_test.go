@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -450,6 +451,31 @@ func TestStatusWhileItStarts(t *testing.T) {
 	}
 	if err := i.Stop(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLoopsBeat: an idle lane shows that it is alive, and says when it has ended.
+func TestLoopsBeat(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	var mu sync.Mutex
+	beats := map[string]int{}
+	i := d.start("one", func(c *Config) {
+		c.Listener.Beat = func(loop string) { mu.Lock(); defer mu.Unlock(); beats[loop]++ }
+		c.Listener.End = func(loop string) { mu.Lock(); defer mu.Unlock(); delete(beats, loop) }
+	})
+	await(t, "beats", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return beats["report"] > 1 && beats["step of partition 0"] > 0
+	})
+	if err := i.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(beats) > 0 {
+		t.Errorf("after the stop: %v", beats)
 	}
 }
 

@@ -27,6 +27,8 @@ type Listener struct {
 	Released      func(ReleaseInfo)     // a lane has ended
 	Purged        func(PurgeInfo)       // consumed input was deleted
 	Warning       func(WarningInfo)     // something beside the lanes does not work
+	Beat          func(loop string)     // a loop ticks, at least every 15 s, whatever Kafka does
+	End           func(loop string)     // a loop has ended as it should
 }
 
 // RebalanceInfo says which partitions came and went.

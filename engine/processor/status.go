@@ -193,7 +193,10 @@ func (i *Instance) report() {
 	tick := time.NewTicker(i.cfg.Limits.StatusEvery)
 	defer tick.Stop()
 	var looked time.Time
+	const loop = "report"
+	defer func() { tell(i.cfg.Listener.End, loop) }()
 	for {
+		tell(i.cfg.Listener.Beat, loop)
 		select {
 		case <-i.ctx.Done():
 			return

@@ -28,6 +28,7 @@ type tenure struct {
 	flight   []*batch         // unsettled, oldest first
 	batchMax int              // grows to the limit after an error takeover; 0: the limit (P5)
 	last     time.Time        // of the last batch
+	beaten   time.Time        // the last sign of life
 
 	current *record.Record // being stepped; nil: due entries
 	alone   bool           // and nothing else is in the open batch
@@ -87,6 +88,7 @@ func (t *tenure) serve(ctx context.Context) error {
 		t.reading.Go(func() { r.run(reading) })
 	}
 	go t.run(ctx)
+	defer func() { tell(t.lane.cfg.Listener.End, t.loop()) }()
 	return t.watch()
 }
 
@@ -118,6 +120,7 @@ func (t *tenure) steps(ctx context.Context) error {
 		t.launch(t.founding)
 	}
 	for {
+		t.beat()
 		if err := t.follow(); err != nil {
 			return err
 		}
@@ -139,6 +142,18 @@ func (t *tenure) steps(ctx context.Context) error {
 		}
 	}
 }
+
+// beatEvery is how often the step shows that it is alive, at least: it wakes for it.
+const beatEvery = 10 * time.Second
+
+func (t *tenure) beat() {
+	if now := time.Now(); now.Sub(t.beaten) > time.Second {
+		t.beaten = now
+		tell(t.lane.cfg.Listener.Beat, t.loop())
+	}
+}
+
+func (t *tenure) loop() string { return fmt.Sprintf("step of partition %d", t.partition) }
 
 // launch sends a batch on its way.
 func (t *tenure) launch(b *batch) {
@@ -264,9 +279,9 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 
 // untilDue is how long nothing comes due by itself.
 func (t *tenure) untilDue() (time.Duration, error) {
-	pause := time.Hour
+	pause := beatEvery
 	if every := t.lane.cfg.Limits.IdleCheck; every > 0 && len(t.flight) == 0 {
-		pause = time.Until(t.last.Add(every))
+		pause = min(pause, time.Until(t.last.Add(every)))
 	}
 	if len(t.flight) == depth {
 		return pause, nil

@@ -244,3 +244,29 @@ func TestPulse(t *testing.T) {
 	p.End("b")
 	check("")
 }
+
+// TestEngineIsAliveWhileItsLoopsTick: one that stands still is dead, one that has ended
+// is not.
+func TestEngineIsAliveWhileItsLoopsTick(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	e := NewEngine(nil)
+	e.pulse = NewPulse(pulseLate, func() time.Time { return now })
+	p := e.Admin(&instance{}, Log{})
+	l := e.Listener()
+	livez := func(want int, text string) {
+		t.Helper()
+		if code, body := call(p, "GET", "/livez", ""); code != want || !strings.Contains(body, text) {
+			t.Errorf("livez: %d %s, want %d with %q", code, body, want, text)
+		}
+	}
+	livez(200, "ok")
+	l.Beat("report")
+	l.Beat("step of partition 3")
+	now = now.Add(pulseLate)
+	l.Beat("report")
+	now = now.Add(time.Second)
+	livez(503, "step of partition 3")
+	l.End("step of partition 3")
+	livez(200, "ok")
+}

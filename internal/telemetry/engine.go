@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -39,6 +40,7 @@ type Engine struct {
 	requests *requestMetrics
 	info     *prometheus.GaugeVec
 	instance atomic.Pointer[Instance]
+	pulse    *Pulse
 
 	mu    sync.RWMutex
 	lanes map[int32]*lane
@@ -50,10 +52,14 @@ type Instance interface {
 	Store(partition int32) (*statestore.Store, bool)
 }
 
+// pulseLate is after what silence a loop of the instance counts as dead: its slowest
+// tick is 15 s, and a report to a broker that is away adds 10 s.
+const pulseLate = time.Minute
+
 // NewEngine makes the telemetry of an instance. A nil logger is silent.
 func NewEngine(log *slog.Logger) *Engine {
 	r := newRegistry("instance")
-	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), requests: newRequestMetrics(r), info: r.build(), lanes: map[int32]*lane{}}
+	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), requests: newRequestMetrics(r), info: r.build(), pulse: NewPulse(pulseLate, nil), lanes: map[int32]*lane{}}
 	r.MustRegister(newLaneStates(r, &e.instance), newStores(r, &e.instance))
 	return e
 }
@@ -67,13 +73,13 @@ func (e *Engine) Build(version string) {
 // Watch says whose gauges a scrape reads. Until then they are absent.
 func (e *Engine) Watch(i Instance) { e.instance.Store(&i) }
 
-// Admin makes the admin pages of an instance and watches it. Alive means that the
-// instance answers what its state is: its locks can be had. Kafka is not asked.
+// Admin makes the admin pages of an instance and watches it. Alive means that its
+// loops tick, and that it answers what its state is. Kafka is not asked.
 func (e *Engine) Admin(i Instance, log Log) *Pages {
 	e.Watch(i)
 	return Admin(AdminConfig{
 		Metrics: e.Handler(), Level: log.Level, Log: log.Logger,
-		Live:   func() error { i.Status(); return nil },
+		Live:   func() error { i.Status(); return e.pulse.Err() },
 		Ready:  func() error { return LanesReady(i.Status()) },
 		Status: func() any { return newInstancePage(i.Status()) },
 	})
@@ -88,7 +94,7 @@ func (e *Engine) Listener() processor.Listener {
 		Rebalanced: e.rebalanced, TakenOver: e.takenOver, Committed: e.committed,
 		Fenced: e.fenced, Unknown: e.unknown, Failed: e.failed, Undeliverable: e.undeliverable, Refused: e.refused,
 		Hung: e.hung, Incident: e.incident, Rebuilt: e.rebuilt, GaveBack: e.gaveBack, Released: e.released,
-		Purged: e.purged, Warning: e.warning,
+		Purged: e.purged, Warning: e.warning, Beat: e.pulse.Beat, End: e.pulse.End,
 	}
 }
 
