@@ -44,7 +44,7 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{dir: cfg.Dir, fs: cfg.FS, log: cfg.Logger.With("partition", cfg.Partition), lock: lock, wal: !cfg.DisableWAL}
 	if err := s.start(cfg); err != nil {
 		if s.db != nil {
-			err = errors.Join(err, s.db.Close())
+			err = errors.Join(err, s.closePebble())
 		}
 		if s.own != nil {
 			s.own.Close()
@@ -99,15 +99,20 @@ func (s *Store) openPebble(cfg Config) (err error) {
 		}
 	}()
 	db, err := pebble.Open(cfg.Dir, s.options(cfg))
-	if err == nil {
-		s.db = db
+	if err != nil {
+		return err
 	}
-	return err
+	s.db = db
+	if s.shared = cfg.Cache; s.shared != nil {
+		s.shared.opened()
+	}
+	return nil
 }
 
 func (s *Store) options(cfg Config) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          cfg.FS,
+		Comparer:                    comparer(),
 		Lock:                        s.lock,
 		Logger:                      logger{s, cfg.Exit},
 		EventListener:               s.listener(),
@@ -130,11 +135,20 @@ func (s *Store) options(cfg Config) *pebble.Options {
 	cache := cfg.Cache
 	if cache == nil {
 		// Pebble takes the memtables out of the cache.
-		s.own = &Cache{blocks: pebble.NewCache(cfg.CacheBytes + 2*int64(cfg.MemTableBytes))}
+		s.own = &Cache{blocks: pebble.NewCache(cfg.CacheBytes + int64(memTables(cfg.MemTableBytes)))}
 		cache = s.own
 	}
 	o.Cache, o.FileCache = cache.blocks, cache.files
 	return o
+}
+
+// comparer orders keys by their bytes. Its filters are of workflows, not of keys, so
+// that a start's look for a workflow that is not there reads no block.
+func comparer() *pebble.Comparer {
+	c := *pebble.DefaultComparer
+	c.Name = "odradek.groups"
+	c.Split = codec.GroupLen
+	return &c
 }
 
 // openError: what is not the machine's fault is the files'.
@@ -142,6 +156,8 @@ func openError(dir string, err error) error {
 	switch {
 	case strings.Contains(err.Error(), "unknown format major version"):
 		return fmt.Errorf("%s: %w (or delete the directory: it is rebuilt from Kafka): %w", dir, ErrFormatNewer, err)
+	case strings.Contains(err.Error(), "comparer name"):
+		return fmt.Errorf("%w: %s: %w", ErrTooOld, dir, err)
 	case ofMachine(err):
 		return fmt.Errorf("open the store in %s: %w", dir, err)
 	}

@@ -49,12 +49,14 @@ type Config struct {
 	Exit func(code int)
 }
 
+const memTableBytes = 4 << 20
+
 func (c Config) withDefaults() Config {
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 16 << 20
 	}
 	if c.MemTableBytes == 0 {
-		c.MemTableBytes = 4 << 20
+		c.MemTableBytes = memTableBytes
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -77,7 +79,9 @@ type Store struct {
 	lock *pebble.Lock
 	hold *holder
 	own  *Cache // closed with the store; nil: shared
-	wal  bool
+
+	shared *Cache // nil: own
+	wal    bool
 
 	events events
 
@@ -120,7 +124,7 @@ func (s *Store) Close() error {
 	if !s.wal && !s.damaged.Load() {
 		errs = append(errs, s.db.Flush())
 	}
-	errs = append(errs, s.db.Close())
+	errs = append(errs, s.closePebble())
 	if !s.damaged.Load() {
 		s.hold.remove()
 	}
@@ -132,6 +136,14 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close the store in %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+func (s *Store) closePebble() error {
+	err := s.db.Close()
+	if s.shared != nil {
+		s.shared.closed()
+	}
+	return err
 }
 
 // Checkpoint gives what the rows cover; false for a store that has never settled
@@ -241,14 +253,33 @@ func (s *Store) get(r pebble.Reader, key []byte) ([]byte, error) {
 	return append(make([]byte, 0, len(value)), value...), nil
 }
 
+// visitFunc sees one row and says whether to go on. Key and value are valid during
+// the call only.
+type visitFunc func(key, value []byte) (bool, error)
+
 // scan calls visit for each row from lower to upper, upper not included, until it
-// returns false. Key and value are valid during the call only.
-func scan(r pebble.Reader, lower, upper []byte, visit func(key, value []byte) (bool, error)) error {
+// returns false.
+func scan(r pebble.Reader, lower, upper []byte, visit visitFunc) error {
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}
-	for ok := it.First(); ok; ok = it.Next() {
+	return each(it, it.First(), visit)
+}
+
+// scanGroup is scan within the group of keys (codec.GroupLen) that lower is of: it
+// reads no table whose filter does not know the group.
+func scanGroup(r pebble.Reader, lower, upper []byte, visit visitFunc) error {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	return each(it, it.SeekPrefixGE(lower), visit)
+}
+
+// each visits from where the iterator stands, and closes it.
+func each(it *pebble.Iterator, ok bool, visit visitFunc) error {
+	for ; ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err == nil {
 			ok, err = visit(it.Key(), value)

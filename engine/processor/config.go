@@ -103,7 +103,7 @@ type Limits struct {
 	// Compression of what lanes produce. Default none: on one machine the cycles cost
 	// more than the bytes.
 	Compression kgo.CompressionCodec
-	// StoreCacheBytes is the block cache of each store; 0: the store's default.
+	// StoreCacheBytes is the block cache of all stores together. Default 64 MiB.
 	StoreCacheBytes int64
 	// StoreMemTableBytes is the memtable of each store; 0: the store's default.
 	StoreMemTableBytes int64

@@ -50,6 +50,10 @@ func New(cfg Config) (*Instance, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	l := cfg.Limits
+	cfg.ports.cache = statestore.NewCache(statestore.CacheConfig{
+		Bytes: l.StoreCacheBytes, Stores: int(cfg.Partition.Table.Partitions), MemTableBytes: uint64(l.StoreMemTableBytes),
+	})
 	i := &Instance{
 		cfg: cfg.WithDefaults(), lanes: map[int32]*lane{}, refused: map[int32]time.Time{}, stores: map[int32]int64{}, open: map[int32]map[string][]uint32{},
 		failed: make(chan error, 1),
@@ -112,6 +116,7 @@ func (i *Instance) stop(ctx context.Context) error {
 	started, group := i.started, i.group
 	i.mu.Unlock()
 	i.cancel()
+	defer i.cfg.ports.cache.Close() // when the last store is closed
 	if !started {
 		return nil
 	}

@@ -454,6 +454,20 @@ func TestStatusWhileItStarts(t *testing.T) {
 	}
 }
 
+// TestStoresShareACache: store.cache_bytes is of all stores together.
+func TestStoresShareACache(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	i := d.start("one", func(c *Config) { c.Limits.StoreCacheBytes = 3 << 20 })
+	await(t, "lanes", func() bool { return running(i) == int(d.partitions) })
+	for p := range d.partitions {
+		s, ok := i.Store(p)
+		if !ok || !s.Shares(i.cfg.ports.cache) {
+			t.Errorf("the store of partition %d has a cache of its own", p)
+		}
+	}
+}
+
 // TestLoopsBeat: an idle lane shows that it is alive, and says when it has ended.
 func TestLoopsBeat(t *testing.T) {
 	t.Parallel()

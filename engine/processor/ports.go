@@ -59,6 +59,7 @@ type ports struct {
 	quarantine func(p int32) (string, error)
 	stepper    func(p int32, view machine.View) (Stepper, error)
 	observe    func(p int32, op string, b *batch) // nil: nobody looks
+	cache      *statestore.Cache                  // of all stores; nil: each has its own
 	pauseMin   time.Duration                      // takeoverPauseMin, or less where owners are to fight
 }
 
@@ -75,7 +76,7 @@ func (po ports) withDefaults(c *Config) ports {
 		po.openStore = func(p int32) (Store, error) {
 			s, err := statestore.Open(statestore.Config{
 				Dir: dir(p), Cluster: c.Cluster + "/" + c.TopicIDs[c.Names.Topic(record.TopicChangelog)], Partition: p,
-				CacheBytes: c.Limits.StoreCacheBytes, MemTableBytes: uint64(c.Limits.StoreMemTableBytes),
+				Cache: po.cache, MemTableBytes: uint64(c.Limits.StoreMemTableBytes),
 				DisableWAL: c.Limits.StoreDisableWAL, Logger: c.Logger,
 			})
 			switch {
