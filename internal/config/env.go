@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/odradek/odradek/internal/spell"
 )
 
 const (
@@ -41,7 +43,7 @@ func (l *loader) loadEnv() {
 			l.loadKafkaEnv(name, kafka)
 			continue
 		}
-		if near := nearest(name, known); near != "" && distance(name, near) <= 2 {
+		if near := spell.Within(name, known, 2); near != "" {
 			l.problem(Problem{Source: name, Key: name, What: "this variable is not known", Fix: fmt.Sprintf("Did you mean %q?", near)})
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/odradek/odradek/internal/spell"
 )
 
 const defaultFile = "engine.yaml"
@@ -156,7 +158,7 @@ func (f *file) unknown(prefix string, p pair) {
 		}
 	}
 	fix := "Known here are " + strings.Join(siblings, ", ")
-	if near := nearest(p.name, siblings); near != "" {
+	if near := spell.Nearest(p.name, siblings); near != "" {
 		fix = fmt.Sprintf("Did you mean %q?", near)
 	} else {
 		for _, k := range known {

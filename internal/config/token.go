@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/odradek/odradek/internal/spell"
 	"github.com/odradek/odradek/topology"
 )
 
@@ -52,7 +53,7 @@ func (f *file) tokenList(n *yaml.Node) {
 			if !slices.Contains(tokenKeys, p.name) {
 				// Its name stays out: it may be the token (G3).
 				fix := "Known here are " + strings.Join(tokenKeys, ", ")
-				if near := nearest(p.name, tokenKeys); near != "" {
+				if near := spell.Nearest(p.name, tokenKeys); near != "" {
 					fix = fmt.Sprintf("Did you mean %q?", near)
 				}
 				f.problem(Problem{Source: p.source, Key: t.key, What: "there is a key that is not known", Fix: fix})

@@ -9,7 +9,12 @@ const wordMax = 100
 // Nearest gives the known word that an unknown one was probably meant to be; "" if
 // none is near: a third of its letters may differ, and case does not count.
 func Nearest(unknown string, known []string) string {
-	best, least := "", (len(unknown)+1)/3
+	return Within(unknown, known, (len(unknown)+1)/3)
+}
+
+// Within is Nearest for words of which at most so many letters may differ.
+func Within(unknown string, known []string, letters int) string {
+	best, least := "", letters
 	for _, k := range known {
 		if d := distance(strings.ToLower(unknown), strings.ToLower(k)); d <= least && (best == "" || d < least) {
 			best, least = k, d

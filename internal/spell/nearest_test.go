@@ -14,3 +14,13 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	known := []string{"ODRADEK_DATA_DIR", "ODRADEK_API_LISTEN"}
+	for unknown, want := range map[string]string{"ODRADEK_DATADIR": "ODRADEK_DATA_DIR", "ODRADEK_SERVER": "", "ODRADEK_DATA": ""} {
+		if got := Within(unknown, known, 2); got != want {
+			t.Errorf("Within(%q) is %q, want %q", unknown, got, want)
+		}
+	}
+}
