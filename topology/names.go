@@ -33,6 +33,18 @@ func CheckName(what, name string) error {
 	return nil
 }
 
+// engineGroup ends the name of the engine's group, beside those of the services.
+const engineGroup = "engine"
+
+// CheckService is CheckName for a service. The group of one named engine would be the
+// engine's.
+func CheckService(name string) error {
+	if name == engineGroup {
+		return fmt.Errorf("service %q would have the consumer group of the engine's instances: choose another name", name)
+	}
+	return CheckName("service", name)
+}
+
 // Topic is the name of a topic. TopicTasks needs Tasks.
 func (n Names) Topic(t record.Topic) string { return n.Namespace + "." + t.String() }
 
@@ -40,7 +52,7 @@ func (n Names) Topic(t record.Topic) string { return n.Namespace + "." + t.Strin
 func (n Names) Tasks(service string) string { return n.Namespace + ".tasks." + service }
 
 // Group is the consumer group of the engine's instances: membership only.
-func (n Names) Group() string { return n.Namespace + ".engine" }
+func (n Names) Group() string { return n.Namespace + "." + engineGroup }
 
 // ServiceGroup is the consumer group of a service's workers; part of the protocol (W3).
 func (n Names) ServiceGroup(service string) string { return n.Namespace + "." + service }

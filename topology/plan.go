@@ -53,7 +53,7 @@ func (d Deployment) Validate() error {
 		return fmt.Errorf("replication factor %d with min.insync.replicas %d: the second is 1 to the first", d.ReplicationFactor, d.MinInsyncReplicas)
 	}
 	for _, s := range slices.Sorted(maps.Keys(d.Services)) {
-		if err := CheckName("service", s); err != nil {
+		if err := CheckService(s); err != nil {
 			return err
 		}
 		if m := d.Services[s]; m < 1 || m > d.Partitions {

@@ -116,7 +116,7 @@ func (c Config) Validate() error {
 	byService := c.handlers()
 	seen := map[[2]string]bool{}
 	for _, h := range c.Handlers {
-		if err := topology.CheckName("service", h.Service); err != nil {
+		if err := topology.CheckService(h.Service); err != nil {
 			bad("%w", err)
 		}
 		if (topology.Names{Namespace: c.Namespace}).ServiceGroup(h.Service) == (topology.Names{Namespace: c.Namespace}).Group() {

@@ -194,8 +194,14 @@ func describe(ctx context.Context, cl *kgo.Client, d topology.Deployment) (map[s
 		return nil, fmt.Errorf("describe the topics' settings: %w", err)
 	}
 	for _, rc := range configs {
-		if rc.Err != nil {
+		switch {
+		case errors.Is(rc.Err, kerr.UnknownTopicOrPartition): // deleted since we looked
+			delete(actual, rc.Name)
+			continue
+		case errors.Is(rc.Err, kerr.TopicAuthorizationFailed):
 			return nil, fmt.Errorf("describe the settings of topic %s: %w: allow this principal DESCRIBE_CONFIGS on it", rc.Name, rc.Err)
+		case rc.Err != nil:
+			return nil, fmt.Errorf("describe the settings of topic %s: %w", rc.Name, rc.Err)
 		}
 		for _, c := range rc.Configs {
 			if c.Value != nil {

@@ -170,7 +170,7 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 		Name: k.Value, Concurrency: concurrencyDefault, timeout: timeoutDefault,
 		keyHeader: "Idempotency-Key", retryMax: retryAfterMaxDefault, answerBytes: answerBytesDefault,
 	}
-	if err := topology.CheckName("service", s.Name); err != nil {
+	if err := topology.CheckService(s.Name); err != nil {
 		d.problem(k, s.Name, err.Error(), "")
 	}
 	key := s.Name
