@@ -37,7 +37,7 @@ const (
 type Coro struct {
 	body  func()
 	state atomic.Uint32
-	owner owner
+	owner atomic.Uintptr // goroutine of the body; 0: it has none yet
 
 	// Owned by whoever has moved state to running, or from parked to stopped:
 	next      func() (struct{}, bool)
@@ -120,7 +120,7 @@ func (c *Coro) Stop() {
 func (c *Coro) Stopped() bool { return c.state.Load() == stateStopped }
 
 // Inside reports whether the caller is the body, running under Resume.
-func (c *Coro) Inside() bool { return c.state.Load() == stateRunning && c.owner.is() }
+func (c *Coro) Inside() bool { return c.state.Load() == stateRunning && c.owner.Load() == goroutine() }
 
 // unwind takes a switched-back body out of its frames.
 func (c *Coro) unwind() {
@@ -138,7 +138,7 @@ func (c *Coro) unwind() {
 // until put stops the coroutine.
 func (c *Coro) seq(yield func(struct{}) bool) {
 	c.yield = yield
-	c.owner.set()
+	c.owner.Store(goroutine())
 	ended := false
 	defer func() {
 		if !ended && !c.unwinding {
