@@ -122,6 +122,20 @@ func AppendRunPrefix(dst []byte, workflowID string) []byte {
 	return appendGroup(dst, groupRun, workflowID)
 }
 
+// GroupLen is the length of what the key of a row of a run has in common with the
+// others of its workflow and sort: rows, chunks or command IDs. Of any other key it is
+// the whole length.
+func GroupLen(key []byte) int {
+	const from = 3 // slot and sort
+	if len(key) <= from || binary.BigEndian.Uint16(key) == slotPartition {
+		return len(key)
+	}
+	if i := bytes.IndexByte(key[from:], 0); i >= 0 {
+		return from + i + 1
+	}
+	return len(key)
+}
+
 // AppendRowKey appends the key of a row of a run. no is zero for rows of which a
 // run has one.
 func AppendRowKey(dst []byte, kind RowKind, workflowID string, run record.RunID, no uint64) []byte {

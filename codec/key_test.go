@@ -151,3 +151,38 @@ func FuzzDecodeKey(f *testing.F) {
 		}
 	})
 }
+
+// TestGroupOfKeys: the rows of a workflow make one group, its chunks another, its
+// command IDs a third, and nobody else's key is in them.
+func TestGroupOfKeys(t *testing.T) {
+	t.Parallel()
+	names := rapid.SampledFrom([]string{"a", "ab", "a ", "b", "a/1", "é"})
+	group := func(key []byte) string { return string(key[:GroupLen(key)]) }
+	rapid.Check(t, func(t *rapid.T) {
+		id, other := names.Draw(t, "workflow"), names.Draw(t, "other")
+		run, no := runs.Draw(t, "run"), numbers.Draw(t, "no")
+		rows := string(AppendRunPrefix(nil, id))
+		seen := map[string]bool{}
+		for _, key := range [][]byte{
+			AppendRowKey(nil, RowRun, id, run, 0), AppendRowKey(nil, RowInbox, id, run, no), []byte(rows), append([]byte(rows), run[:]...),
+		} {
+			if group(key) != rows {
+				t.Fatalf("%x is of group %x, not %x", key, group(key), rows)
+			}
+		}
+		seen[rows] = true
+		for _, key := range [][]byte{AppendChunkKey(nil, id, run, uint32(no)), AppendCommandKey(nil, id, run, "c")} {
+			if seen[group(key)] || len(group(key)) == len(key) {
+				t.Fatalf("%x is of group %x, which others have", key, group(key))
+			}
+			seen[group(key)] = true
+		}
+		if key := AppendRowKey(nil, RowRun, other, run, 0); seen[group(key)] != (id == other) {
+			t.Fatalf("%q and %q: groups %x and %x", id, other, group(key), rows)
+		}
+		due := AppendDueKey(nil, record.Due{WorkflowID: id, Run: run, No: no})
+		if GroupLen(due) != len(due) || GroupLen(due[:3]) != 3 || GroupLen(nil) != 0 {
+			t.Fatalf("the group of a partition's row %x has %d bytes", due, GroupLen(due))
+		}
+	})
+}

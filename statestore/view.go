@@ -41,7 +41,7 @@ func loadRun(r pebble.Reader, workflowID string, run record.RunID) (*machine.Sta
 		state machine.State
 		found bool
 	)
-	err := scan(r, lower, after(lower), func(key, value []byte) (bool, error) {
+	err := scanGroup(r, lower, after(lower), func(key, value []byte) (bool, error) {
 		kind, of, no, err := codec.DecodeRowKey(key[len(prefix):])
 		if err != nil {
 			return false, err
@@ -153,7 +153,7 @@ func (s *Store) Commands(workflowID string, run record.RunID) ([]record.CommandR
 
 func (s *Store) commands(workflowID string, run record.RunID) (rows []record.CommandRow, err error) {
 	prefix := codec.AppendCommandKey(nil, workflowID, run, "")
-	err = scan(s.db, prefix, after(prefix), func(key, value []byte) (bool, error) {
+	err = scanGroup(s.db, prefix, after(prefix), func(key, value []byte) (bool, error) {
 		k := codec.Key{WorkflowID: workflowID, Run: run, CommandID: string(key[len(prefix):])}
 		return true, add(&rows, codec.DecodeCommandRow, k, value)
 	})
@@ -268,7 +268,7 @@ func history(r pebble.Reader, run *record.RunRow, from uint64, n int) ([]record.
 	}
 	lower := codec.AppendChunkKey(nil, run.WorkflowID, run.Run, no)
 	upper := append(codec.AppendChunkKey(nil, run.WorkflowID, run.Run, run.Chunks), 0)
-	err = scan(r, lower, upper, func(_, value []byte) (bool, error) {
+	err = scanGroup(r, lower, upper, func(_, value []byte) (bool, error) {
 		chunk, err := codec.DecodeChunk(clone(value))
 		if err != nil {
 			return false, err
