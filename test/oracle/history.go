@@ -65,7 +65,9 @@ func (h *Histories) Add(v *Verdict, r Record) error {
 }
 
 func (h *history) add(v *Verdict, id record.RunID, e record.HistoryEvent) {
-	where := func() string { return fmt.Sprintf("run %s of %s, event %d (%s)", id, h.workflowID, e.No, e.Body.HistoryKind()) }
+	where := func() string {
+		return fmt.Sprintf("run %s of %s, event %d (%s)", id, h.workflowID, e.No, e.Body.HistoryKind())
+	}
 	if e.No != h.events+1 {
 		v.broken("%s: it follows event %d", where(), h.events)
 	}

@@ -36,13 +36,13 @@ type control struct {
 
 func allControls() []control {
 	return []control{
-		// The store is written, the transaction is not committed: the crash is between.
-		{fault.Early, &crashDrill{engine: []fault.Point{fault.BeforeEnd}, crashes: 6}},
-		// A takeover that begins while the last owner commits: only owners that fight
-		// within milliseconds do that.
+		// The store is written, and the transaction is aborted by the next owner. (A crash
+		// of the process does not show it: the store's last writes go with it.)
+		{fault.Early, nil},
+		// A takeover that begins while the last owner commits.
 		{fault.LSO, nil},
 		// A result is there twice when the worker dies before it commits its offset.
-		{fault.NoDedupe, &crashDrill{worker: []fault.Point{fault.WorkerCommit, fault.WorkerCommit}, crashes: 4}},
+		{fault.NoDedupe, &crashDrill{worker: []fault.Point{fault.WorkerCommit}, crashes: 4}},
 		// An answer that was lost makes a second attempt.
 		{fault.FreshKey, &crashDrill{load: 8 * time.Second}},
 		// The Checkpoint is written, its rows are not: the crash is between.
@@ -80,6 +80,7 @@ func controls(ctx context.Context, seed uint64, only string, log *journal) (_ *c
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
 
+	fought := false // with all rules
 	for _, c := range allControls() {
 		if only != "" && only != string(c.rule) {
 			continue
@@ -93,15 +94,19 @@ func controls(ctx context.Context, seed uint64, only string, log *journal) (_ *c
 			d.off, d.seed = off, seed
 			return runCrashes(ctx, d, bin, broker, dir, log)
 		}
-		found, err := test("")
+		if c.drill != nil || !fought {
+			fought = fought || c.drill == nil
+			found, err := test("")
+			if err != nil {
+				return line, fmt.Errorf("%s, kept: %w", c.rule, err)
+			}
+			if found != "" {
+				line.Kept = false
+				log.say("%s is KEPT, and yet: %s", c.rule, found)
+			}
+		}
+		found, err := test(c.rule)
 		if err != nil {
-			return line, fmt.Errorf("%s, kept: %w", c.rule, err)
-		}
-		if found != "" {
-			line.Kept = false
-			log.say("%s is KEPT, and yet: %s", c.rule, found)
-		}
-		if found, err = test(c.rule); err != nil {
 			return line, fmt.Errorf("%s, off: %w", c.rule, err)
 		}
 		if found == "" {
@@ -132,13 +137,14 @@ func runCrashes(ctx context.Context, d crashDrill, bin system.Binaries, broker *
 	return fmt.Sprintf("crash drill: %d missing, %d doubled, %d broken: %s", out.Missing, out.Doubled, out.Broken, out.Problems[0]), nil
 }
 
-// fightRuns is how often owners fight: each time more than a hundred takeovers.
+// fightRuns is how often owners fight. Without early or lso each time was noticed of
+// six, and with all rules none (measured).
 const fightRuns = 3
 
 // runFight runs lanes that believe to own the same partition against the broker, and
 // gives what their test found wrong.
 func runFight(ctx context.Context, program string, broker *kafkatest.Cluster, off fault.Rule) (string, error) {
-	cmd := exec.CommandContext(ctx, program, "-test.run", "^TestOwnersThatFight$", "-test.count", fmt.Sprint(fightRuns), "-test.v", "-test.timeout", "3m")
+	cmd := exec.CommandContext(ctx, program, "-test.run", "^TestOwnersThatFightAndCrash$", "-test.count", fmt.Sprint(fightRuns), "-test.v", "-test.timeout", "3m")
 	cmd.Env = append(os.Environ(), "ODRADEK_TEST_KAFKA="+broker.Seeds()[0], "ODRADEK_RULES_OFF="+string(off))
 	out, err := cmd.CombinedOutput()
 	if err == nil {

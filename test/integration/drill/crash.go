@@ -102,8 +102,7 @@ func (c crashDrill) hurt(ctx context.Context, sys *system.System, l *load, out *
 	defer func() {
 		stopLoading()
 		stopWatching()
-		<-watched
-		<-loaded
+		_, _ = <-watched, <-loaded
 	}()
 	// The first processes have no point: everything has begun when crashes begin.
 	for i, m := range sys.Members() {

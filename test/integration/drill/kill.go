@@ -67,7 +67,6 @@ type killLine struct {
 	Valid         bool    `json:"valid"`
 	OK            bool    `json:"ok"`
 	Seconds       float64 `json:"seconds"`
-	problems      []string
 }
 
 func (l *killLine) good() bool { return l.OK && l.Valid }
@@ -157,8 +156,7 @@ func (d *killDrill) hurt(ctx context.Context) error {
 	defer func() {
 		stopLoading()
 		stopWatching()
-		<-loaded
-		<-watched
+		_, _ = <-loaded, <-watched
 	}()
 	d.log.say("%d starts a second", d.plan.rate)
 	if err := d.pause(ctx, 3*time.Second); err != nil {
@@ -235,9 +233,15 @@ func (d *killDrill) blows() []func(context.Context) error {
 			all = append(all, blow)
 		}
 	}
-	add(d.plan.engine, func(ctx context.Context) error { return d.killOne(ctx, any(engines), &d.line.Kills.Engine, false, d.plan.gap) })
-	add(d.plan.store, func(ctx context.Context) error { return d.killOne(ctx, any(engines), &d.line.Kills.Store, true, d.plan.gap) })
-	add(d.plan.worker, func(ctx context.Context) error { return d.killOne(ctx, any(workers), &d.line.Kills.Worker, false, d.plan.gap/3) })
+	add(d.plan.engine, func(ctx context.Context) error {
+		return d.killOne(ctx, any(engines), &d.line.Kills.Engine, false, d.plan.gap)
+	})
+	add(d.plan.store, func(ctx context.Context) error {
+		return d.killOne(ctx, any(engines), &d.line.Kills.Store, true, d.plan.gap)
+	})
+	add(d.plan.worker, func(ctx context.Context) error {
+		return d.killOne(ctx, any(workers), &d.line.Kills.Worker, false, d.plan.gap/3)
+	})
 	add(d.plan.pauses, func(ctx context.Context) error { return d.pauseOne(ctx, any(engines)) })
 	d.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return slices.Clip(all)
