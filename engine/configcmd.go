@@ -38,6 +38,9 @@ func configCommand(cfg Config) *cobra.Command {
 				return err
 			}
 			defer cl.Close()
+			if _, _, err := kafka.Brokers(cmd.Context(), cl); err != nil {
+				return unreached(s, err)
+			}
 			warnings, err := kafka.CheckBroker(cmd.Context(), cl, s.AllowWeakerBroker)
 			if err != nil {
 				return unavailable(err)

@@ -35,7 +35,7 @@ lost by that either.
 
 A flag wins over the environment (ODRADEK_DATA_DIR for data_dir), that over the file,
 that over the default. "engine config print" shows what holds and why.`,
-		Example: "  engine run --config engine.yaml\n  engine run --kafka-bootstrap-servers broker:9092 --data-dir /var/lib/odradek",
+		Example: "  engine run --config engine.yaml\n  engine run --bootstrap-servers broker:9092 --data-dir /var/lib/odradek",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := load(cmd)
@@ -207,7 +207,7 @@ func inspect(ctx context.Context, cfg Config, s config.Engine, client func(...ka
 	defer cl.Close()
 	_, cluster, err := kafka.Brokers(ctx, cl)
 	if err != nil {
-		return deployed{}, unavailable(fmt.Errorf("reach Kafka at %s: %w", s.Kafka["bootstrap.servers"], err))
+		return deployed{}, unreached(s, err)
 	}
 	warnings, err := kafka.CheckBroker(ctx, cl, s.AllowWeakerBroker)
 	if err != nil {
@@ -239,6 +239,11 @@ func inspect(ctx context.Context, cfg Config, s config.Engine, client func(...ka
 		services[name] = m
 	}
 	return deployed{cluster, d.Names, c.Control, services, s.Topics.CanPurge}, nil
+}
+
+// unreached tells which setting to look at.
+func unreached(s config.Engine, err error) error {
+	return unavailable(fmt.Errorf("reach Kafka at %s: %w; start the brokers, or name others in kafka: bootstrap.servers (--bootstrap-servers)", s.Kafka["bootstrap.servers"], err))
 }
 
 // apiTokens are the tokens that let into the API.

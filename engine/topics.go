@@ -26,7 +26,7 @@ ALTER_CONFIGS and DESCRIBE_CONFIGS on topics with the namespace's prefix.`,
 	for _, c := range []*cobra.Command{
 		{
 			Use: "plan", Short: "Show every topic with its settings, and change nothing",
-			Example: "  engine topics plan --kafka-bootstrap-servers broker:9092",
+			Example: "  engine topics plan --bootstrap-servers broker:9092",
 			RunE: topicsRun(cfg, func(_ context.Context, _ *kafka.Client, d topology.Deployment, out io.Writer) error {
 				for _, s := range d.Plan() {
 					fmt.Fprintf(out, "%s  partitions=%d replication=%d\n", s.Name, s.Partitions, d.ReplicationFactor)
@@ -39,7 +39,7 @@ ALTER_CONFIGS and DESCRIBE_CONFIGS on topics with the namespace's prefix.`,
 		},
 		{
 			Use: "create", Short: "Create the topics that are missing",
-			Example: "  engine topics create --kafka-bootstrap-servers broker:9092 --topics-partitions 24",
+			Example: "  engine topics create --bootstrap-servers broker:9092 --topics-partitions 24",
 			RunE: topicsRun(cfg, func(ctx context.Context, cl *kafka.Client, d topology.Deployment, out io.Writer) error {
 				created, err := kafka.CreateTopics(ctx, cl, d)
 				for _, name := range created {
@@ -53,7 +53,7 @@ ALTER_CONFIGS and DESCRIBE_CONFIGS on topics with the namespace's prefix.`,
 		},
 		{
 			Use: "check", Short: "Compare the topics with the plan and name each difference with its fix",
-			Example: "  engine topics check --kafka-bootstrap-servers broker:9092",
+			Example: "  engine topics check --bootstrap-servers broker:9092",
 			RunE: topicsRun(cfg, func(ctx context.Context, cl *kafka.Client, d topology.Deployment, out io.Writer) error {
 				c, err := kafka.CheckTopics(ctx, cl, d)
 				for _, f := range c.Findings {
@@ -126,7 +126,7 @@ func connect(stderr io.Writer, s config.Engine) (*kafka.Client, error) {
 func deployment(ctx context.Context, cl *kafka.Client, cfg Config, s config.Engine) (topology.Deployment, error) {
 	brokers, _, err := kafka.Brokers(ctx, cl)
 	if err != nil {
-		return topology.Deployment{}, unavailable(fmt.Errorf("reach Kafka at %s: %w", s.Kafka["bootstrap.servers"], err))
+		return topology.Deployment{}, unreached(s, err)
 	}
 	names := topology.Names{Namespace: s.Namespace}
 	n := s.Topics.Partitions

@@ -191,6 +191,9 @@ func describe(ctx context.Context, cl *kgo.Client, d topology.Deployment) (map[s
 	}
 	configs, err := adm.DescribeTopicConfigs(ctx, there...)
 	if err != nil {
+		if errors.Is(err, kerr.TopicAuthorizationFailed) {
+			return nil, fmt.Errorf("describe the topics' settings: %w: allow this principal DESCRIBE_CONFIGS on topics with the prefix %q", err, d.Namespace+".")
+		}
 		return nil, fmt.Errorf("describe the topics' settings: %w", err)
 	}
 	for _, rc := range configs {
