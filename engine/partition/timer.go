@@ -2,6 +2,8 @@ package partition
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/engine/machine"
@@ -114,9 +116,9 @@ func (p *Partition) dropChunks(e *entry) error {
 	if !s.Run.Status.Closed() || s.Gone || s.Run.DropAt > p.now {
 		return nil
 	}
-	commands, err := p.view.Commands(s.Run.WorkflowID, s.Run.Run)
+	commands, err := p.allCommands(e)
 	if err != nil {
-		return fmt.Errorf("list the commands of run %s: %w", s.Run.Run, err)
+		return err
 	}
 	p.batch.Counts.Inputs++
 	p.touch(e)
@@ -135,6 +137,28 @@ func (p *Partition) dropChunks(e *entry) error {
 	}
 	s.Drop(commands)
 	return nil
+}
+
+// allCommands lists the run's command IDs, those in flight too (P8), in the order of
+// their bytes.
+func (p *Partition) allCommands(e *entry) ([]record.CommandRow, error) {
+	run := &e.state.Run
+	rows, err := p.view.Commands(run.WorkflowID, run.Run)
+	if err != nil {
+		return nil, fmt.Errorf("list the commands of run %s: %w", run.Run, err)
+	}
+	settled := len(rows)
+	for _, b := range p.flight {
+		for _, id := range b.commands[run.Run] {
+			if !slices.ContainsFunc(rows, func(r record.CommandRow) bool { return r.CommandID == id }) {
+				rows = append(rows, record.CommandRow{CommandID: id})
+			}
+		}
+	}
+	if len(rows) > settled {
+		slices.SortFunc(rows, func(a, b record.CommandRow) int { return strings.Compare(a.CommandID, b.CommandID) })
+	}
+	return rows, nil
 }
 
 func (p *Partition) summary(e *entry, expire record.Millis, commands []record.CommandRow) (*record.SummaryRow, error) {
