@@ -47,3 +47,15 @@ drill-kill:
 bench:
 	go build -o bin/bench ./bench
 	bin/bench -row $(ROW) $(if $(QUICK),-quick) $(if $(PROFILE),-profile $(PROFILE)) $(if $(REPS),-reps $(REPS))
+
+# docs/protocol.md's examples by kcat alone, against a real Kafka and engine.
+drill-kcat:
+	@go run ./test/integration/drill kcat
+
+# Five rules off, one at a time: each must be noticed (SEED=n).
+controls:
+	@go run ./test/integration/drill controls $(if $(SEED),-seed $(SEED))
+
+# What the gate plays on a real Kafka.
+integration:
+	go test -count=1 -timeout 10m ./test/integration

@@ -212,8 +212,8 @@ func (s *Store) commit(b *pebble.Batch, cp record.Checkpoint) error {
 	if err := s.mark(mark, cp); err != nil {
 		return s.wrap(err, "write the checkpoint")
 	}
-	if mark != b {
-		if err := s.db.Apply(mark, pebble.NoSync); err != nil {
+	if mark != b { // synced, so that a killed process shows what a lost power does
+		if err := s.db.Apply(mark, pebble.Sync); err != nil {
 			return s.wrap(err, "write the checkpoint")
 		}
 		fault.At(fault.BeforeSettle)

@@ -66,9 +66,7 @@ func newEnv(t testing.TB, opts ...kfake.Opt) *env {
 			if _, err := adm.CreateTopic(t.Context(), n, -1, nil, name); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := listEnd(t.Context(), e.cl, name, 0); err != nil {
-				t.Fatal(err)
-			}
+			await(t, "topic "+name+" at the broker", func() bool { _, err := listEnd(t.Context(), e.cl, name, 0); return err == nil })
 		}
 		t.Cleanup(func() {
 			for name := range topics {

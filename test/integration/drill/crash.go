@@ -37,7 +37,8 @@ type crashed struct {
 // refuse to go on: both are given a while, and the oracle judges what there is.
 const (
 	crashLoadMax = 30 * time.Second
-	crashQuiet   = 15 * time.Second // without anything that closes
+	crashQuiet   = 25 * time.Second // without a crash or anything that closes, with all rules
+	crashLost    = 12 * time.Second // the same without one
 	crashRate    = 25
 	crashPasses  = 60 // a point is passed up to so often before the crash
 )
@@ -51,7 +52,7 @@ func (c crashDrill) run(ctx context.Context, bin system.Binaries, broker *kafkat
 	ns := system.NewNamespace("crash-")
 	sys, err := system.New(ctx, system.Config{
 		Binaries: bin, Dir: filepath.Join(dir, ns), Kafka: map[string]string{"bootstrap.servers": broker.Seeds()[0]},
-		Namespace: ns, Partitions: 2, Engines: 1, Workers: 1, Env: env, Faults: apis.Faults{LoseRate: .03, Seed: int64(c.seed)},
+		Namespace: ns, Partitions: 2, Engines: 1, Workers: 1, Env: env, Faults: apis.Faults{FailRate: .02, LoseRate: .15, Seed: int64(c.seed)},
 	})
 	if err != nil {
 		return nil, err
@@ -122,7 +123,10 @@ func (c crashDrill) hurt(ctx context.Context, sys *system.System, l *load, out *
 	defer look.Stop()
 	loadIsOver := loading.Done()
 	leastIsOver := false
-	closed, quiet := 0, time.Now()
+	closed, quiet, quietMax := 0, time.Now(), crashQuiet
+	if c.off != "" {
+		quietMax = crashLost
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -141,6 +145,7 @@ func (c crashDrill) hurt(ctx context.Context, sys *system.System, l *load, out *
 				continue
 			}
 			out.crashes++
+			quiet = time.Now()
 			arm(m, [][]fault.Point{c.engine, c.worker}[i])
 			if err := m.Start(); err != nil {
 				return err
@@ -152,7 +157,7 @@ func (c crashDrill) hurt(ctx context.Context, sys *system.System, l *load, out *
 		}
 		select {
 		case <-loaded:
-			if open == 0 || time.Since(quiet) > crashQuiet {
+			if open == 0 || time.Since(quiet) > quietMax {
 				return nil
 			}
 		default:
