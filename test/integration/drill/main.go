@@ -55,6 +55,8 @@ func run(ctx context.Context, args []string) error {
 			p = quickPlan()
 		}
 		line, err = kill(ctx, p, *seed, log)
+	case "kcat":
+		line, err = playKcat(ctx, log)
 	case "controls":
 		line, err = controls(ctx, *seed, *rule, log)
 	default:
