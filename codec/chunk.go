@@ -86,6 +86,8 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		return appendFailure(dst, &b.Failure)
 	case *record.TimerFired:
 		return binary.AppendUvarint(dst, b.Timer)
+	case *record.VersionPinned:
+		return binary.AppendUvarint(dst, uint64(b.Version))
 	case *record.TaskScheduled:
 		dst = appendBytes(dst, b.Service)
 		dst = appendBytes(dst, b.Operation)
@@ -120,6 +122,8 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 		return &record.HistoryTaskFailed{Task: r.uvarint(), Attempts: r.attempts(), Failure: r.failure()}
 	case record.KindTimerFired:
 		return &record.TimerFired{Timer: r.uvarint()}
+	case record.KindVersionPinned:
+		return &record.VersionPinned{Version: r.uint32()}
 	case record.KindTaskScheduled:
 		return &record.TaskScheduled{Service: r.string(), Operation: r.string(), InputHash: r.uint64(), Policy: r.policy(), Input: r.bytes()}
 	case record.KindTimerStarted:

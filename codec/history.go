@@ -100,6 +100,8 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		dst = appendFailureJSON(append(dst, `,"failure":`...), &b.Failure)
 	case *record.TimerFired:
 		dst = appendNumber(dst, "timer", b.Timer)
+	case *record.VersionPinned:
+		dst = appendNumber(dst, "version", uint64(b.Version))
 	case *record.TaskScheduled:
 		dst = appendText(dst, "service", b.Service)
 		dst = appendText(dst, "operation", b.Operation)

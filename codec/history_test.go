@@ -28,6 +28,7 @@ func TestHistoryJSONGolden(t *testing.T) {
 			`{"event":7,"kind":"task_completed","at":"2023-11-14T22:13:20.123Z","task":3,"result":null}`},
 		{&record.HistoryTaskFailed{Task: 3, Failure: record.Failure{Kind: "http", HTTPStatus: 422, Problem: []byte(`{"t":1}`)}, Attempts: []record.Attempt{{No: 1, At: at, Failure: record.Failure{Kind: "http", Retryable: true, RetryAfter: time.Second}}}},
 			`{"event":7,"kind":"task_failed","at":"2023-11-14T22:13:20.123Z","task":3,"attempts":[{"attempt":1,"at":"2023-11-14T22:13:20.123Z","failure":{"kind":"http","retryable":true,"retry_after_ms":1000}}],"failure":{"kind":"http","retryable":false,"http_status":422,"problem":{"t":1}}}`},
+		{&record.VersionPinned{Version: 3}, `{"event":7,"kind":"version_pinned","at":"2023-11-14T22:13:20.123Z","version":3}`},
 		{&record.TimerFired{Timer: 4}, `{"event":7,"kind":"timer_fired","at":"2023-11-14T22:13:20.123Z","timer":4}`},
 		{&record.TaskScheduled{Service: "payment", Operation: "request", Input: []byte(`1`), InputHash: 0xab, Policy: record.RetryPolicy{MaxAttempts: 3, Initial: time.Second, Multiplier: 1.5}},
 			`{"event":7,"kind":"task_scheduled","at":"2023-11-14T22:13:20.123Z","service":"payment","operation":"request","input_hash":"00000000000000ab","retry":{"max_attempts":3,"initial_ms":1000,"max_ms":0,"multiplier":1.5},"input":1}`},

@@ -54,7 +54,7 @@ var (
 		}
 	})
 	bodies = rapid.Custom(func(t *rapid.T) record.HistoryBody {
-		switch rapid.IntRange(0, 10).Draw(t, "kind") {
+		switch rapid.IntRange(0, 11).Draw(t, "kind") {
 		case 0:
 			return &record.RunStarted{Type: texts.Draw(t, "type"), Version: smalls.Draw(t, "version"), Input: payloads.Draw(t, "input"), CommandID: texts.Draw(t, "command")}
 		case 1:
@@ -65,6 +65,8 @@ var (
 			return &record.HistoryTaskFailed{Task: numbers.Draw(t, "task"), Failure: failures.Draw(t, "failure"), Attempts: attempts.Draw(t, "attempts")}
 		case 4:
 			return &record.TimerFired{Timer: numbers.Draw(t, "timer")}
+		case 11:
+			return &record.VersionPinned{Version: smalls.Draw(t, "version")}
 		case 5:
 			return &record.TaskScheduled{
 				Service: texts.Draw(t, "service"), Operation: texts.Draw(t, "operation"), Input: payloads.Draw(t, "input"),

@@ -26,6 +26,7 @@ const (
 	KindTaskCompleted   HistoryKind = 3
 	KindTaskFailed      HistoryKind = 4
 	KindTimerFired      HistoryKind = 5
+	KindVersionPinned   HistoryKind = 6
 	KindTaskScheduled   HistoryKind = 64
 	KindTimerStarted    HistoryKind = 65
 	KindTimerCancelled  HistoryKind = 66
@@ -52,6 +53,8 @@ func (k HistoryKind) String() string {
 		return "task_failed"
 	case KindTimerFired:
 		return "timer_fired"
+	case KindVersionPinned:
+		return "version_pinned"
 	case KindTaskScheduled:
 		return "task_scheduled"
 	case KindTimerStarted:
@@ -102,6 +105,13 @@ type TimerFired struct {
 	Timer uint64 // number of its TimerStarted
 }
 
+// VersionPinned notes with which version the first turn of a run was run that had
+// been started without code (S3): it keeps that one. The code does not see it, and
+// replay leaves it out.
+type VersionPinned struct {
+	Version uint32
+}
+
 // TaskScheduled opens a task: its record goes out in the same transaction.
 type TaskScheduled struct {
 	Service   string
@@ -144,6 +154,7 @@ func (*SignalReceived) HistoryKind() HistoryKind       { return KindSignalReceiv
 func (*HistoryTaskCompleted) HistoryKind() HistoryKind { return KindTaskCompleted }
 func (*HistoryTaskFailed) HistoryKind() HistoryKind    { return KindTaskFailed }
 func (*TimerFired) HistoryKind() HistoryKind           { return KindTimerFired }
+func (*VersionPinned) HistoryKind() HistoryKind        { return KindVersionPinned }
 func (*TaskScheduled) HistoryKind() HistoryKind        { return KindTaskScheduled }
 func (*TimerStarted) HistoryKind() HistoryKind         { return KindTimerStarted }
 func (*TimerCancelled) HistoryKind() HistoryKind       { return KindTimerCancelled }

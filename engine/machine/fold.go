@@ -31,6 +31,8 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		s.command(b.CommandID, e.No)
 	case *record.SignalConsumed:
 		s.Signals = remove(s.Signals, b.Signal, signalNo)
+	case *record.VersionPinned:
+		r.Version = b.Version
 	case *record.TaskScheduled:
 		s.Tasks = append(s.Tasks, record.TaskRow{
 			No: e.No, Chunk: chunk, Service: b.Service, Operation: b.Operation, Policy: b.Policy, ScheduledAt: e.At,

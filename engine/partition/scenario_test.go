@@ -387,6 +387,8 @@ func (h *harness) describe(t *testing.T, id string) string {
 			fmt.Fprintf(&out, " %d after %d attempts", b.Task, len(b.Attempts))
 		case *record.TimerFired:
 			fmt.Fprintf(&out, " %d", b.Timer)
+		case *record.VersionPinned:
+			fmt.Fprintf(&out, " %d", b.Version)
 		case *record.TimerCancelled:
 			fmt.Fprintf(&out, " %d", b.Timer)
 		case *record.SignalReceived:
@@ -453,8 +455,11 @@ func definitions() []workflow.Definition {
 	}
 }
 
-// extra are types that only some binaries have.
+// extra are types that only some binaries have. A version 2 begins with a task.
 func extra(typ string) workflow.Definition {
+	if name, ok := strings.CutSuffix(typ, "@2"); ok {
+		return workflow.Define(name, func(ctx workflow.Context, n int) (int, error) { return charge.Run(ctx, n) }, charge, workflow.Version(2))
+	}
 	return workflow.Define(typ, func(ctx workflow.Context, n int) (int, error) {
 		m := more.Receive(ctx)
 		return n + m, nil

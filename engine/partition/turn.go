@@ -142,6 +142,9 @@ func (p *Partition) openTurn(e *entry) (*machine.Refusal, error) {
 		return refusal, nil
 	}
 	p.apply(e, events)
+	if r := &e.state.Run; r.Version == 0 && !r.Status.Closed() {
+		p.append(e, record.HistoryEvent{No: r.Events + 1, At: p.now, Body: &record.VersionPinned{Version: e.def.Version()}})
+	}
 	return nil, nil
 }
 
@@ -252,6 +255,9 @@ func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEv
 				return
 			}
 			for _, ev := range events {
+				if ev.Body.HistoryKind() == record.KindVersionPinned { // the code has not seen it
+					continue
+				}
 				if !yield(ev, nil) {
 					return
 				}
