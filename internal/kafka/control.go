@@ -142,11 +142,11 @@ func readCompacted(ctx context.Context, cl *kgo.Client, topic string) (map[strin
 // beside it.
 func connection(cl *kgo.Client) []kgo.Opt {
 	opts := []kgo.Opt{kgo.SeedBrokers(cl.OptValue(kgo.SeedBrokers).([]string)...)}
-	if dial, ok := cl.OptValue(kgo.Dialer).(func(context.Context, string, string) (net.Conn, error)); ok && dial != nil {
-		opts = append(opts, kgo.Dialer(dial))
-	}
+	// One of both: a client with a TLS configuration has made itself a dialer of it.
 	if c, ok := cl.OptValue(kgo.DialTLSConfig).(*tls.Config); ok && c != nil {
 		opts = append(opts, kgo.DialTLSConfig(c))
+	} else if dial, ok := cl.OptValue(kgo.Dialer).(func(context.Context, string, string) (net.Conn, error)); ok && dial != nil {
+		opts = append(opts, kgo.Dialer(dial))
 	}
 	if m, ok := cl.OptValue(kgo.SASL).([]sasl.Mechanism); ok && len(m) > 0 {
 		opts = append(opts, kgo.SASL(m...))

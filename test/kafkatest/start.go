@@ -33,3 +33,16 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	})
 	return c
 }
+
+// Require leaves a test out that starts its cluster in another process, on a host
+// that cannot run Kafka (K2).
+func Require(t testing.TB) {
+	t.Helper()
+	err := Fetch(t.Context())
+	if errors.Is(err, ErrMissing) && os.Getenv(RequireEnv) == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

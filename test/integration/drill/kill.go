@@ -26,8 +26,7 @@ type plan struct {
 	rate    int           // starts a second
 	gap     time.Duration // about the time between two blows to engines
 	limit   time.Duration
-	tags    string   // of the build
-	env     []string // of engines and workers
+	bin     string // folder with the binaries; empty: they are built
 }
 
 // pauseTime is longer than the session timeout of the engines' group, 10 s.
@@ -108,9 +107,11 @@ func kill(ctx context.Context, p plan, seed uint64, log *journal) (_ *killLine, 
 }
 
 func (d *killDrill) run(ctx context.Context, dir string) (err error) {
-	bin, err := system.Build(ctx, dir, d.plan.tags)
-	if err != nil {
-		return err
+	bin := system.In(d.plan.bin)
+	if d.plan.bin == "" {
+		if bin, err = system.Build(ctx, dir, ""); err != nil {
+			return err
+		}
 	}
 	broker, err := kafkatest.Launch(ctx, kafkatest.Config{Dir: filepath.Join(dir, "kafka")})
 	if err != nil {
@@ -119,7 +120,7 @@ func (d *killDrill) run(ctx context.Context, dir string) (err error) {
 	defer func() { err = errors.Join(err, broker.Close()) }()
 	d.sys, err = system.New(ctx, system.Config{
 		Binaries: bin, Dir: filepath.Join(dir, "system"), Kafka: map[string]string{"bootstrap.servers": broker.Seeds()[0]},
-		Namespace: "drill", Partitions: 3, Engines: 2, Workers: 2, Env: d.plan.env,
+		Namespace: "drill", Partitions: 3, Engines: 2, Workers: 2,
 		Faults: apis.Faults{FailRate: .03, LoseRate: .03, Seed: int64(d.line.Seed)},
 	})
 	if err != nil {

@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("drill "+args[0], flag.ExitOnError)
 	seed := f.Uint64("seed", uint64(time.Now().UnixNano()), "chooses who is hit and when")
 	quick := f.Bool("quick", false, "a smoke version of kill: fewer kills and runs, 90 s at most")
+	bin := f.String("bin", "", "`folder` with the binaries of kill; default: they are built")
 	rule := f.String("rule", "", "the only rule that controls switches off")
 	if err := f.Parse(args[1:]); err != nil {
 		return err
@@ -54,6 +55,7 @@ func run(ctx context.Context, args []string) error {
 		if *quick {
 			p = quickPlan()
 		}
+		p.bin = *bin
 		line, err = kill(ctx, p, *seed, log)
 	case "kcat":
 		line, err = playKcat(ctx, log)
