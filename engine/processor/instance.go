@@ -50,9 +50,9 @@ func New(cfg Config) (*Instance, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	l := cfg.Limits
+	l, stores := cfg.Limits.WithDefaults(), cfg.Partition.Table.Partitions
 	cfg.ports.cache = statestore.NewCache(statestore.CacheConfig{
-		Bytes: l.StoreCacheBytes, Stores: int(cfg.Partition.Table.Partitions), MemTableBytes: uint64(l.StoreMemTableBytes),
+		Bytes: l.StoreCacheBytes, Stores: int(stores), MemTableBytes: l.memTableBytes(stores),
 	})
 	i := &Instance{
 		cfg: cfg.WithDefaults(), lanes: map[int32]*lane{}, refused: map[int32]time.Time{}, stores: map[int32]int64{}, open: map[int32]map[string][]uint32{},
@@ -88,6 +88,7 @@ func (i *Instance) Start(ctx context.Context) (err error) {
 	}
 	i.routine.Go(i.report)
 	i.routine.Go(i.purge)
+	i.routine.Go(i.watchInputs)
 	return nil
 }
 
@@ -306,6 +307,15 @@ type LaneStatus struct {
 	LagCommands int64            // records, as of the last fetch
 	LagEvents   int64
 	LagInternal int64
+	// Inputs are the topics that the lane reads, the changelog too.
+	Inputs map[record.Topic]InputStatus
+}
+
+// InputStatus is what is known of a topic's partition beside its lane, as of the last
+// look (Limits.WatchEvery).
+type InputStatus struct {
+	Oldest  time.Time // time of the oldest record that is not processed; zero: none is older than a look
+	Stalled time.Time // since when its last stable offset stands below the end; zero: it does not (P9)
 }
 
 // InstanceStatus describes the instance.

@@ -59,6 +59,7 @@ type progress struct {
 	commit  time.Time // of the last commit
 	history []settledAt
 	takes   int
+	inputs  [record.TopicStatus + 1]InputStatus
 }
 
 // settledAt is a sample of the settled positions, for the purge.
@@ -156,6 +157,39 @@ func (p *progress) behind(t time.Time) (record.Positions, bool) {
 	return record.Positions{}, false
 }
 
+// stall notes since when a topic's last stable offset stands below its end.
+func (p *progress) stall(t record.Topic, since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inputs[t].Stalled = since
+}
+
+// age notes the time of a topic's oldest record that is not processed.
+func (p *progress) age(t record.Topic, oldest time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inputs[t].Oldest = oldest
+}
+
+// at gives the settled position in an input topic; false for other topics, and before
+// the first takeover.
+func (p *progress) at(t record.Topic) (int64, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.takes == 0 {
+		return 0, false
+	}
+	switch t {
+	case record.TopicCommands:
+		return p.settle.Commands.Offset, true
+	case record.TopicEvents:
+		return p.settle.Events.Offset, true
+	case record.TopicInternal:
+		return p.settle.Internal.Offset, true
+	}
+	return 0, false
+}
+
 // running reports whether the lane processes input.
 func (p *progress) running() bool {
 	p.mu.Lock()
@@ -168,8 +202,11 @@ func (p *progress) status(partition int32) LaneStatus {
 	defer p.mu.Unlock()
 	s := LaneStatus{
 		Partition: partition, State: p.now, Since: p.since, LastCommit: p.commit, Takeovers: p.takes,
-		Positions: p.settle, RestoreLeft: p.left.Load(),
+		Positions: p.settle, RestoreLeft: p.left.Load(), Inputs: map[record.Topic]InputStatus{},
 		LagCommands: p.lags[record.TopicCommands].Load(), LagEvents: p.lags[record.TopicEvents].Load(), LagInternal: p.lags[record.TopicInternal].Load(),
+	}
+	for _, t := range watched {
+		s.Inputs[t] = p.inputs[t]
 	}
 	if p.err != nil {
 		s.Error = p.err.Error()

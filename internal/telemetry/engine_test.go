@@ -81,7 +81,7 @@ func full(t *testing.T, log *slog.Logger) *Engine {
 	e.Watch(&instance{
 		status: processor.InstanceStatus{
 			Instance: "one", Generation: 4, Ready: true, Abandoned: 2,
-			Lanes: []processor.LaneStatus{{Partition: 3, State: processor.StateRunning, Since: time.Now(), RestoreLeft: 6, LagCommands: 21, LagEvents: 22, LagInternal: 23}},
+			Lanes: []processor.LaneStatus{{Partition: 3, State: processor.StateRunning, Since: time.Now(), RestoreLeft: 6, LagCommands: 21, LagEvents: 22, LagInternal: 23, Inputs: map[record.Topic]processor.InputStatus{record.TopicEvents: {}}}},
 		},
 		stores: map[int32]*statestore.Store{3: store},
 	})
@@ -289,6 +289,39 @@ func TestLaneAges(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestInputAges: how long an open transaction stalls an input (P9), and how old what
+// waits is (W7), in seconds; the changelog is no input.
+func TestInputAges(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	reg := newRegistry("instance")
+	var p atomic.Pointer[Instance]
+	var i Instance = &instance{status: processor.InstanceStatus{Lanes: []processor.LaneStatus{{Inputs: map[record.Topic]processor.InputStatus{
+		record.TopicEvents:    {Oldest: now.Add(-time.Hour), Stalled: now.Add(-21 * time.Second)},
+		record.TopicCommands:  {Oldest: now.Add(time.Second)}, // by a clock that is ahead
+		record.TopicChangelog: {Stalled: now.Add(-time.Second)},
+	}}}}}
+	p.Store(&i)
+	s := newLaneStates(reg, &p)
+	s.clock = func() time.Time { return now }
+	reg.MustRegister(s)
+	text := scrape(t, reg)
+	for _, line := range []string{
+		`odradek_lane_lso_lag_seconds{partition="0",topic="events"} 21`,
+		`odradek_lane_lso_lag_seconds{partition="0",topic="commands"} 0`,
+		`odradek_lane_lso_lag_seconds{partition="0",topic="changelog"} 1`,
+		`odradek_lane_oldest_input_age_seconds{partition="0",topic="events"} 3600`,
+		`odradek_lane_oldest_input_age_seconds{partition="0",topic="commands"} 0`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("no %s", line)
+		}
+	}
+	if strings.Contains(text, `oldest_input_age_seconds{partition="0",topic="changelog"}`) {
+		t.Error("the changelog has an age as input")
 	}
 }
 

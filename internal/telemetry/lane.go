@@ -123,6 +123,7 @@ type laneStates struct {
 
 	ready, abandoned, partitions, generation *prometheus.Desc
 	state, stateAge, commitAge, lag, left    *prometheus.Desc
+	stall, age                               *prometheus.Desc
 }
 
 func newLaneStates(reg registry, instance *atomic.Pointer[Instance]) *laneStates {
@@ -137,13 +138,15 @@ func newLaneStates(reg registry, instance *atomic.Pointer[Instance]) *laneStates
 		stateAge:   r.desc("state_age_seconds", "Time in the state.", "partition"),
 		commitAge:  r.desc("last_commit_age_seconds", "Time since the last commit; before the first, time in the state. It grows without input: look at the lag too.", "partition"),
 		lag:        r.desc("input_lag_records", "Input not processed, as of the last fetch.", "partition", "topic"),
+		stall:      r.desc("lso_lag_seconds", "Time that the last stable offset stands below the end: a transaction is open there. 0: it does not.", "partition", "topic"),
+		age:        r.desc("oldest_input_age_seconds", "Age of the oldest record that is not processed. 0: none is older than a look at the inputs.", "partition", "topic"),
 		left:       r.desc("restore_left_records", "Changelog offsets that a restore still has to read.", "partition"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *laneStates) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.ready, s.abandoned, s.partitions, s.generation, s.state, s.stateAge, s.commitAge, s.lag, s.left} {
+	for _, d := range []*prometheus.Desc{s.ready, s.abandoned, s.partitions, s.generation, s.state, s.stateAge, s.commitAge, s.lag, s.stall, s.age, s.left} {
 		ch <- d
 	}
 }
@@ -171,19 +174,33 @@ func (s *laneStates) Collect(ch chan<- prometheus.Metric) {
 		p := fmt.Sprint(l.Partition)
 		set(s.state, 1, p, l.State.String())
 		set(s.stateAge, now.Sub(l.Since).Seconds(), p)
-		since := l.LastCommit
-		if since.IsZero() {
-			since = l.Since
+		worked := l.LastCommit
+		if worked.IsZero() {
+			worked = l.Since
 		}
-		set(s.commitAge, now.Sub(since).Seconds(), p)
+		set(s.commitAge, now.Sub(worked).Seconds(), p)
 		set(s.left, float64(l.RestoreLeft), p)
 		set(s.lag, float64(l.LagCommands), p, record.TopicCommands.String())
 		set(s.lag, float64(l.LagEvents), p, record.TopicEvents.String())
 		set(s.lag, float64(l.LagInternal), p, record.TopicInternal.String())
+		for topic, in := range l.Inputs {
+			set(s.stall, since(now, in.Stalled), p, topic.String())
+			if topic != record.TopicChangelog {
+				set(s.age, since(now, in.Oldest), p, topic.String())
+			}
+		}
 	}
 	for state := processor.StateWaiting; state <= processor.StateReleased; state++ {
 		set(s.partitions, float64(states[state]), state.String())
 	}
+}
+
+// since is 0 for no time, and for one that is ahead of this machine's clock.
+func since(now, t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(now.Sub(t).Seconds(), 0)
 }
 
 // LanesReady is nil when the instance is a member of the group and each of its lanes
