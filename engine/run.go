@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,6 +79,8 @@ const stopTimeout = 20 * time.Second
 
 // serve runs one instance until ctx ends.
 func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) error {
+	reserve := reserveHeap()
+	defer runtime.KeepAlive(reserve)
 	tokens, err := apiTokens(s)
 	if err != nil {
 		return usage(err)
@@ -127,6 +130,7 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 			RetentionCompleted: s.Retention.Completed, RetentionSummary: s.Retention.Summary, Logger: log.Logger,
 		},
 	}
+	pc.Limits.InputRetention = deployed.retention
 	if !deployed.canPurge {
 		pc.Limits.PurgeEvery = -1
 	}
@@ -189,11 +193,12 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 
 // deployed is what the cluster has of the deployment.
 type deployed struct {
-	cluster  string
-	names    topology.Names
-	control  kafka.Control
-	services map[string]int32
-	canPurge bool
+	cluster   string
+	names     topology.Names
+	control   kafka.Control
+	services  map[string]int32
+	canPurge  bool
+	retention time.Duration // of input; 0: for ever
 }
 
 // inspect refuses a broker or topics with which the engine cannot be right.
@@ -238,7 +243,7 @@ func inspect(ctx context.Context, cfg Config, s config.Engine, client func(...ka
 	for name, m := range c.Services {
 		services[name] = m
 	}
-	return deployed{cluster, d.Names, c.Control, services, s.Topics.CanPurge}, nil
+	return deployed{cluster, d.Names, c.Control, services, s.Topics.CanPurge, c.InputRetention}, nil
 }
 
 // unreached tells which setting to look at.

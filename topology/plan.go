@@ -202,6 +202,11 @@ func (s Spec) diff(d Deployment, a Actual, severity Severity) []Finding {
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(s.Configs), cmp.Compare[string]) {
 		want, have := s.Configs[key], a.Configs[key]
+		if s.waits() && key == "retention.ms" && have == "-1" && want != "-1" {
+			add(Fatal, "retention.ms is \"-1\", and the engine may not delete what is consumed (topics.purge is false): the topic grows for ever",
+				fmt.Sprintf("set topics.purge to true and allow DELETE on the topic, or kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics --entity-name %s --add-config %s=%s", s.Name, key, want))
+			continue
+		}
 		if have == want || harmless(key, want, have) {
 			continue
 		}
@@ -213,6 +218,31 @@ func (s Spec) diff(d Deployment, a Actual, severity Severity) []Finding {
 			fmt.Sprintf("kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics --entity-name %s --add-config %s=%s", s.Name, key, want))
 	}
 	return found
+}
+
+// waits: records of the topic wait to be consumed, and only the purge deletes them (W7).
+func (s Spec) waits() bool {
+	switch s.Topic {
+	case record.TopicCommands, record.TopicEvents, record.TopicInternal, record.TopicTasks:
+		return true
+	}
+	return false
+}
+
+// InputRetention is the least time for which the cluster keeps commands, events and
+// internal records that nobody processed; 0: for ever.
+func (d Deployment) InputRetention(actual map[string]Actual) time.Duration {
+	least := time.Duration(0)
+	for _, t := range []record.Topic{record.TopicCommands, record.TopicEvents, record.TopicInternal} {
+		n, err := strconv.ParseInt(actual[d.Topic(t)].Configs["retention.ms"], 10, 64)
+		if err != nil || n < 0 {
+			continue
+		}
+		if kept := time.Duration(n) * time.Millisecond; least == 0 || kept < least {
+			least = kept
+		}
+	}
+	return least
 }
 
 // harmless: more is as good.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/odradek/odradek/record"
 )
@@ -81,6 +82,42 @@ func TestDiff(t *testing.T) {
 				t.Errorf("found:\n%s\nwant:\n%s", s, c.want)
 			}
 		})
+	}
+}
+
+// TestWithoutTheRightToDelete: what waits then needs a time retention, or its topic grows
+// for ever (W7). A longer one is as good.
+func TestWithoutTheRightToDelete(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		topic, retention string
+		want             string // the beginning of the finding; empty: none
+		kept             time.Duration
+	}{
+		{"ns.events", "-1", `error: ns.events: retention.ms is "-1", and the engine may not delete what is consumed (topics.purge is false): the topic grows for ever; fix: set topics.purge`, 168 * time.Hour},
+		{"ns.tasks.pay", "-1", `error: ns.tasks.pay: retention.ms is "-1", and`, 168 * time.Hour},
+		{"ns.history", "-1", "", 168 * time.Hour},
+		{"ns.events", "704800000", "", 168 * time.Hour},
+		{"ns.events", "3600000", `warning: ns.events: retention.ms is "3600000", wanted "604800000"`, time.Hour},
+	} {
+		d := deployment()
+		d.CanPurge = false
+		actual, ids := asPlanned(d)
+		actual[c.topic].Configs["retention.ms"] = c.retention
+		got := ""
+		for _, f := range d.Diff(actual, ids) {
+			got += f.String()
+		}
+		if (c.want == "") != (got == "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s with %s: found %q, want %q", c.topic, c.retention, got, c.want)
+		}
+		if kept := d.InputRetention(actual); kept != c.kept {
+			t.Errorf("%s with %s: input is kept %v, want %v", c.topic, c.retention, kept, c.kept)
+		}
+	}
+	d := deployment()
+	if actual, _ := asPlanned(d); d.InputRetention(actual) != 0 {
+		t.Errorf("without a retention input is kept %v", d.InputRetention(actual))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -222,6 +223,9 @@ type Checked struct {
 	// Services are the task partitions M that each declared service has; without an
 	// entry its topic is missing.
 	Services map[string]int32
+	// InputRetention is how long the cluster keeps input that is not processed; 0: for
+	// ever.
+	InputRetention time.Duration
 }
 
 // Fatal gives the findings that refuse a start.
@@ -255,6 +259,7 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, d topology.Deployment) (Ch
 		services[s] = m
 	}
 	d.Services = services
+	c.InputRetention = d.InputRetention(actual)
 	c.Findings = d.Diff(actual, c.Control.TopicIDs)
 	if c.Control.Table == nil {
 		return c, fmt.Errorf("%w in namespace %q: create the topics with `engine topics create`", ErrNoControl, d.Namespace)
