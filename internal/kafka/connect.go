@@ -59,7 +59,8 @@ func Secret(key string) bool { return key == "sasl.password" || key == "sasl.oau
 
 // Connect makes client options of a kafka: block. clientID is the default of
 // client.id. Certificates are read again at each connection, so that a renewed one
-// is used. warnings are for people. The error joins *SettingError.
+// is used; new connections of all clients with these options together are bounded (S6).
+// warnings are for people. The error joins *SettingError.
 func Connect(block map[string]string, clientID string) (opts []kgo.Opt, warnings []string, err error) {
 	c := connector{block: block}
 	c.known()
@@ -72,6 +73,7 @@ func Connect(block map[string]string, clientID string) (opts []kgo.Opt, warnings
 		c.opts = append(c.opts, kgo.Rack(rack))
 	}
 	c.protocol()
+	c.opts = append(c.opts, kgo.Dialer(limited(dialer(c.config))))
 	if c.plaintext && !loopback(seeds) {
 		warnings = append(warnings, "kafka: security.protocol is "+c.name+", and not every broker of bootstrap.servers is on this machine: records and passwords can be read on the way; use SSL or SASL_SSL")
 	}
@@ -84,6 +86,7 @@ type connector struct {
 	errs      []error
 	name      string // of the protocol
 	plaintext bool
+	config    *tls.Config // nil: none
 }
 
 func (c *connector) bad(key, text, fix string) {
@@ -178,7 +181,7 @@ func (c *connector) tls() {
 			return &pair, err
 		}
 	}
-	c.opts = append(c.opts, kgo.DialTLSConfig(config))
+	c.config = config
 }
 
 func (c *connector) sasl() {
