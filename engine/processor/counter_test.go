@@ -190,6 +190,7 @@ type counter struct {
 	badKey    string // inputs with this key give an output to a topic that is not there
 	refused   map[string]bool
 	dead      map[string]int
+	crashKey  string // inputs with this key end the process
 	hangKey   string
 	hang      func(c *counter)
 	turn      func() (uint64, record.RunID)
@@ -228,7 +229,7 @@ func (c *counter) Step(r *record.Record) error {
 	key := string(r.Raw.Key)
 	c.open.Counts.Inputs++
 	run := runOf(key)
-	if bad, ok := r.Body.(*record.Undecodable); ok && bad.Code == "input_refused" {
+	if bad, ok := r.Body.(*record.Undecodable); ok && (bad.Code == "input_refused" || bad.Code == codeCrashed) {
 		c.open.Counts.DeadLetters++
 		if c.dead != nil {
 			c.dead[key]++
@@ -238,6 +239,9 @@ func (c *counter) Step(r *record.Record) error {
 	if _, ok := c.condemned[run]; ok {
 		c.open.Counts.Stuck++
 		return nil
+	}
+	if key != "" && key == c.crashKey {
+		return errCrashed{errTest}
 	}
 	if key == c.hangKey && c.hang != nil {
 		c.hang(c)

@@ -102,6 +102,7 @@ func (e *env) ownerConfig(d *disk, inject *fault.Injector) *Config {
 			}
 			return s, err
 		},
+		crashNote:  func(int32) string { return "" },
 		quarantine: func(int32) (string, error) { d.wipe(); return "elsewhere", nil },
 		stepper: func(_ int32, view machine.View) (Stepper, error) {
 			return &counter{store: view.(*memStore)}, nil

@@ -43,6 +43,7 @@ type lane struct {
 	firstBatch int  // bound of the first batch after a takeover; 0: none (P5)
 	rewound    bool // a test control: the next takeover does not restore
 	blame      blame
+	crashes    crashes
 
 	mu    sync.Mutex
 	store Store // set by the lane's goroutine; read by others
@@ -66,7 +67,7 @@ type host interface {
 // blame remembers, across takeovers, what the next tenure must do with care.
 type blame struct {
 	refused   map[record.Origin]int           // inputs that failed alone, and how often
-	poison    map[record.Origin]string        // inputs that become dead letters
+	poison    map[record.Origin]undeliverable // inputs that become dead letters
 	runs      map[record.RunID]int            // runs whose due entry failed alone
 	condemned map[record.RunID]undeliverable  // code and detail
 	starts    map[record.Origin]undeliverable // the same, of runs that such an input would start
@@ -81,7 +82,8 @@ func newLane(cfg *Config, p int32, names *topicNames, h host) *lane {
 	l := &lane{cfg: cfg, partition: p, names: names, host: h, done: make(chan struct{})}
 	l.waiters = newWaiters()
 	l.progress.init(cfg.Clock)
-	l.blame = blame{refused: map[record.Origin]int{}, poison: map[record.Origin]string{}, runs: map[record.RunID]int{}, condemned: map[record.RunID]undeliverable{}, starts: map[record.Origin]undeliverable{}}
+	l.crashes = crashes{cfg: cfg, partition: p, path: cfg.ports.crashNote(p)}
+	l.blame = blame{refused: map[record.Origin]int{}, poison: map[record.Origin]undeliverable{}, runs: map[record.RunID]int{}, condemned: map[record.RunID]undeliverable{}, starts: map[record.Origin]undeliverable{}}
 	return l
 }
 
@@ -95,6 +97,7 @@ func (l *lane) start(ctx context.Context) {
 		l.progress.failed(err)
 		clean := errors.Is(err, errStopped)
 		if !isCrash(err) {
+			l.crashes.end()
 			if e := l.closeStore(); e != nil && clean {
 				err, clean = e, false
 			}
@@ -245,7 +248,7 @@ func (l *lane) refused(e *refusedInput) {
 			return
 		}
 		delete(l.blame.refused, *e.input)
-		l.blame.poison[*e.input] = fmt.Sprintf("what this record leads to was refused %d times: %v", refusalsMax, e.err)
+		l.blame.poison[*e.input] = undeliverable{code: "input_refused", detail: fmt.Sprintf("what this record leads to was refused %d times: %v", refusalsMax, e.err)}
 		tell(l.cfg.Listener.Refused, RefusedInfo{Partition: l.partition, Origin: *e.input, Run: e.run, Err: e.err})
 		return
 	}

@@ -58,6 +58,7 @@ type ports struct {
 	openStore  func(p int32) (Store, error)
 	quarantine func(p int32) (string, error)
 	stepper    func(p int32, view machine.View) (Stepper, error)
+	crashNote  func(p int32) string               // the file of the note on crashes; empty: none
 	observe    func(p int32, op string, b *batch) // nil: nobody looks
 	cache      *statestore.Cache                  // of all stores; nil: each has its own
 	pauseMin   time.Duration                      // takeoverPauseMin, or less where owners are to fight
@@ -76,7 +77,7 @@ func (po ports) withDefaults(c *Config) ports {
 		po.openStore = func(p int32) (Store, error) {
 			s, err := statestore.Open(statestore.Config{
 				Dir: dir(p), Cluster: c.Cluster + "/" + c.TopicIDs[c.Names.Topic(record.TopicChangelog)], Partition: p,
-				Cache: po.cache, MemTableBytes: uint64(c.Limits.StoreMemTableBytes),
+				Cache: po.cache, MemTableBytes: c.Limits.memTableBytes(c.Partition.Table.Partitions),
 				DisableWAL: c.Limits.StoreDisableWAL, Logger: c.Logger,
 			})
 			switch {
@@ -90,6 +91,9 @@ func (po ports) withDefaults(c *Config) ports {
 	}
 	if po.quarantine == nil {
 		po.quarantine = func(p int32) (string, error) { return statestore.Quarantine(dir(p)) }
+	}
+	if po.crashNote == nil {
+		po.crashNote = func(p int32) string { return dir(p) + ".crash" }
 	}
 	if po.stepper == nil {
 		po.stepper = func(p int32, view machine.View) (Stepper, error) {

@@ -26,7 +26,7 @@ func (t *tenure) step() (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	isDue := ok && due <= now
+	isDue := ok && due <= now && (t.lane.crashes.careful == 0 || t.in.len() == 0)
 	if !isDue && t.in.len() == 0 {
 		return t.idle(now), nil
 	}
@@ -48,6 +48,9 @@ func (t *tenure) step() (*batch, error) {
 
 // limit is how many inputs the next batch may have (P5).
 func (t *tenure) limit() int {
+	if t.lane.crashes.careful > 0 {
+		return 1
+	}
 	if t.batchMax > 0 {
 		return t.batchMax
 	}
@@ -96,7 +99,7 @@ func (t *tenure) stepInputs(b *batch, now record.Millis) error {
 		t.in.took()
 		if len(blame.poison) > 0 {
 			if why, ok := blame.poison[r.Origin]; ok {
-				r.Body = &record.Undecodable{Code: "input_refused", Reason: why}
+				r.Body = &record.Undecodable{Code: why.code, Reason: why.detail}
 			}
 		}
 		if len(blame.starts) > 0 {
@@ -104,6 +107,7 @@ func (t *tenure) stepInputs(b *batch, now record.Millis) error {
 				t.stepper.Condemn(record.DeriveRunID(r.WorkflowID, r.Origin, now), why.code, why.detail)
 			}
 		}
+		t.lane.crashes.stepping(r.Origin)
 		t.current, t.alone = r, b.inputs == 0
 		t.guard.enter()
 		err := t.stepper.Step(r)

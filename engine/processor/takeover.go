@@ -97,6 +97,7 @@ func (l *lane) takeover(ctx context.Context) (t *tenure, err error) {
 	if err := l.checkClock(cp.Inputs.Now); err != nil {
 		return t, err
 	}
+	l.quarantine()
 	if err := t.open(cp); err != nil {
 		return t, err
 	}

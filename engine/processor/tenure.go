@@ -127,7 +127,7 @@ func (t *tenure) steps(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return t.drain()
 		}
-		if len(t.flight) < depth {
+		if len(t.flight) < t.depth() {
 			b, err := t.step()
 			if err != nil {
 				return t.failed(err)
@@ -155,6 +155,15 @@ func (t *tenure) beat() {
 
 func (t *tenure) loop() string { return fmt.Sprintf("step of partition %d", t.partition) }
 
+// depth is how many batches may be on their way: one, while it is not known which
+// input kills the process.
+func (t *tenure) depth() int {
+	if t.lane.crashes.careful > 0 {
+		return 1
+	}
+	return depth
+}
+
 // launch sends a batch on its way.
 func (t *tenure) launch(b *batch) {
 	var prev *batch
@@ -181,6 +190,7 @@ func (t *tenure) follow() error {
 		}
 		t.flight = t.flight[:copy(t.flight, t.flight[1:])]
 		t.lane.committed()
+		t.lane.crashes.settled()
 		if t.batchMax > 0 { // a commit after an error: the next batch may be twice as large (P5)
 			if t.batchMax *= 2; t.batchMax >= t.lane.cfg.Limits.BatchInputsMax {
 				t.batchMax = 0
@@ -257,7 +267,7 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 		settled = t.flight[0].settled.open
 	}
 	events, commands := t.readers[0].out, t.readers[1].out
-	if len(t.flight) == depth {
+	if len(t.flight) >= t.depth() {
 		events, commands = nil, nil
 	}
 	pause, err := t.untilDue()
@@ -283,7 +293,7 @@ func (t *tenure) untilDue() (time.Duration, error) {
 	if every := t.lane.cfg.Limits.IdleCheck; every > 0 && len(t.flight) == 0 {
 		pause = min(pause, time.Until(t.last.Add(every)))
 	}
-	if len(t.flight) == depth {
+	if len(t.flight) >= t.depth() {
 		return pause, nil
 	}
 	due, ok, err := t.stepper.NextDue()
