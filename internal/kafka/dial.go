@@ -12,10 +12,10 @@ import (
 
 // New connections are bounded, so that a deployment that starts or loses its brokers
 // does not bury them under handshakes (S6). The burst lets a few partitions be taken
-// over at once: a lane opens about 25 connections on three brokers.
+// over at once: a lane opens 30 connections on three brokers.
 const (
 	dialsPerSecond = 20
-	dialsBurst     = 100
+	dialsBurst     = 120
 	dialTimeout    = 10 * time.Second // of one connection, its handshake included
 )
 
