@@ -52,7 +52,8 @@ func NewKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	k := &Kafka{cfg: cfg, names: topology.Names{Namespace: cfg.Namespace}, table: cfg.Table}
-	opts := append([]kgo.Opt{kgo.ClientID("odradek-client")}, cfg.Options...)
+	// No linger: a start is awaited, and under load records come together anyway.
+	opts := append([]kgo.Opt{kgo.ClientID("odradek-client"), kgo.ProducerLinger(0)}, cfg.Options...)
 	cl, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		return nil, &Error{Code: api.CodeRequestInvalid, Detail: "the Kafka options do not fit: " + err.Error(), cause: err}
