@@ -25,8 +25,8 @@ const (
 	// new Pebble does not change it unasked.
 	pebbleFormat = pebble.FormatValueSeparation
 	// witnesses is the size of their ring: more batches than the logs of four
-	// memtables hold, at the few hundred bytes that the smallest batch has.
-	witnesses = 16384
+	// memtables of 16 MiB hold, at the thousand bytes and more that a batch has.
+	witnesses = 65536
 )
 
 // Open opens the store, or makes an empty one, and checks whose it is and whether

@@ -111,7 +111,7 @@ type Retention struct {
 // Store configures the local store.
 type Store struct {
 	CacheBytes    int64 // block cache of all stores together, 1 MiB to 1 TiB. Default 64 MiB
-	MemTableBytes int64 // memtable of each store, 1 MiB to 1 GiB. Default 4 MiB
+	MemTableBytes int64 // memtables of all stores together, 1 MiB to 1 TiB. Default 96 MiB
 	// WAL writes a log ahead; without it more is restored from Kafka after a crash.
 	// Default true.
 	WAL bool

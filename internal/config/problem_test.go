@@ -41,7 +41,7 @@ FILE:1: topics.replication_factor: "40000" is out of range. Allowed: 0 to 32.`},
 		{"too short", "retention: {summary: 59s}\n", nil, nil, `FILE:1: retention.summary: "59s" is too short. Allowed: a duration of at least 1m, such as 168h or 90m.`},
 		{"size unit", "store: {cache_bytes: 64MB}\n", nil, nil, `FILE:1: store.cache_bytes: "64MB" is not a number of bytes, KiB, MiB, GiB or TiB. Allowed: a size from 1MiB to 1TiB, such as 64MiB.`},
 		{"size range", "store: {cache_bytes: 17179869185GiB, mem_table_bytes: 1KiB}\n", nil, nil, `FILE:1: store.cache_bytes: "17179869185GiB" is out of range. Allowed: a size from 1MiB to 1TiB, such as 64MiB.
-FILE:1: store.mem_table_bytes: "1KiB" is out of range. Allowed: a size from 1MiB to 1GiB, such as 4MiB.`},
+FILE:1: store.mem_table_bytes: "1KiB" is out of range. Allowed: a size from 1MiB to 1TiB, such as 96MiB.`},
 		{"not one of", "log: {level: trace, format: xml}\n", nil, nil, `FILE:1: log.level: "trace" is not one of them. Allowed: debug, info, warn or error.
 FILE:1: log.format: "xml" is not one of them. Allowed: auto, text or json.`},
 		{"listen", "api: {listen: localhost}\nadmin: {listen: ':99999'}\n", nil, nil, `FILE:1: api.listen: "localhost" is not host:port. Allowed: host:port, such as 127.0.0.1:8080; :8080 is every address.
