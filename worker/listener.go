@@ -8,6 +8,8 @@ type Listener struct {
 	CallEnded     func(CallEnded)
 	CommitEnded   func(CommitEnded)
 	RecordSkipped func(RecordSkipped)
+	Beat          func(loop string) // a loop ticks, at least every 10 s, whatever Kafka and the APIs do
+	End           func(loop string) // a loop has ended as it should
 }
 
 // Outcome of a call, as a label of metrics.
@@ -67,5 +69,17 @@ func (l *Listener) commitEnded(e CommitEnded) {
 func (l *Listener) recordSkipped(e RecordSkipped) {
 	if l.RecordSkipped != nil {
 		l.RecordSkipped(e)
+	}
+}
+
+func (l *Listener) beat(loop string) {
+	if l.Beat != nil {
+		l.Beat(loop)
+	}
+}
+
+func (l *Listener) end(loop string) {
+	if l.End != nil {
+		l.End(loop)
 	}
 }

@@ -24,6 +24,8 @@ const (
 	openBytesMax = 16 << 20
 	// fetchBytesMax bounds one fetch; kgo holds at most one per broker.
 	fetchBytesMax = 8 << 20
+	// beatEvery is how often the poll shows that it is alive, at least: it wakes for it.
+	beatEvery = 10 * time.Second
 	// fetchPartitionBytesMax must exceed max.message.bytes.
 	fetchPartitionBytesMax = 2 << 20
 )
@@ -128,16 +130,21 @@ func (s *service) start(ctx context.Context) error {
 	return nil
 }
 
+// loop is the name of pollLoop for people.
+func (s *service) loop() string { return "poll of service " + s.name }
+
 // pollLoop registers records until ctx ends.
 func (s *service) pollLoop(ctx context.Context) {
+	defer s.worker.cfg.Listener.end(s.loop())
 	for s.waitForRoom(ctx) {
-		polling := s.gate.enter(ctx)
+		polling, cancel := context.WithTimeout(s.gate.enter(ctx), beatEvery)
 		fetches := s.client.PollRecords(polling, openMax)
+		cancel()
 		ready := s.register(fetches)
 		s.gate.leave()
 		s.pool.put(ready)
 		fetches.EachError(func(topic string, partition int32, err error) {
-			if !errors.Is(err, context.Canceled) && !errors.Is(err, kgo.ErrClientClosed) {
+			if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, kgo.ErrClientClosed) {
 				s.log.Error("fetch", "topic", topic, "partition", partition, "err", err)
 			}
 		})
@@ -147,6 +154,7 @@ func (s *service) pollLoop(ctx context.Context) {
 // waitForRoom waits until more records may be held; false when ctx ended.
 func (s *service) waitForRoom(ctx context.Context) bool {
 	for {
+		s.worker.cfg.Listener.beat(s.loop())
 		s.mu.Lock()
 		open, bytes := 0, int64(0)
 		for _, p := range s.parts {
@@ -162,6 +170,7 @@ func (s *service) waitForRoom(ctx context.Context) bool {
 		case <-ctx.Done():
 			return false
 		case <-s.room:
+		case <-time.After(beatEvery):
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/odradek/odradek/internal/pulse"
 	"github.com/odradek/odradek/worker"
 )
 
@@ -19,7 +20,7 @@ type admin struct {
 }
 
 // newAdmin listens; it is served until close.
-func newAdmin(address string, w *worker.Worker, m *metrics) (*admin, error) {
+func newAdmin(address string, w *worker.Worker, m *metrics, p *pulse.Pulse) (*admin, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for metrics and health: %w; set admin.listen to a free address, or to \"\" for none", err)
@@ -30,8 +31,14 @@ func newAdmin(address string, w *worker.Worker, m *metrics) (*admin, error) {
 		rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		m.write(rw, w.Status())
 	})
-	// Alive means that the process serves: a broker's outage must not restart it.
-	mux.HandleFunc("GET /livez", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "ok") })
+	// Alive means that the loops tick; a broker's outage does not stop them.
+	mux.HandleFunc("GET /livez", func(rw http.ResponseWriter, _ *http.Request) {
+		if err := p.Err(); err != nil {
+			http.Error(rw, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(rw, "ok")
+	})
 	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) { a.ready(rw, w) })
 	mux.HandleFunc("GET /status", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/odradek/odradek/internal/kafka"
+	"github.com/odradek/odradek/internal/pulse"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
@@ -61,6 +62,9 @@ func flagNames() (names []string) {
 	return names
 }
 
+// pulseLate is after what silence a loop of the worker counts as dead: six ticks.
+const pulseLate = time.Minute
+
 // serve runs a worker until ctx ends.
 func (a *app) serve(ctx context.Context, config string, flags map[string]string) error {
 	s, file, err := load(config, flags)
@@ -85,6 +89,8 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	cfg.Handlers, cfg.Services = file.Handlers()
 	m := newMetrics(cfg.Handlers)
 	cfg.Listener = m.listener()
+	alive := pulse.New(pulseLate, nil)
+	cfg.Listener.Beat, cfg.Listener.End = alive.Beat, alive.End
 	w, err := worker.New(cfg)
 	if err != nil {
 		return exitError{exitUsage, err}
@@ -92,7 +98,7 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	var adm *admin
 	address := ""
 	if s.Admin != "" {
-		if adm, err = newAdmin(s.Admin, w, m); err != nil {
+		if adm, err = newAdmin(s.Admin, w, m, alive); err != nil {
 			return exitError{exitUsage, err}
 		}
 		address = adm.listener.Addr().String()

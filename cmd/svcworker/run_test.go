@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/odradek/odradek/internal/kafka"
+	"github.com/odradek/odradek/internal/pulse"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
 )
@@ -230,6 +231,35 @@ func get(t *testing.T, url string) string {
 		t.Fatalf("%s: %d %s %v", url, resp.StatusCode, body, err)
 	}
 	return string(body)
+}
+
+// TestLiveIsATickingLoop: a worker whose loop stands still is not alive; one whose loop
+// has ended in order is.
+func TestLiveIsATickingLoop(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	p := pulse.New(pulseLate, func() time.Time { return now })
+	a, err := newAdmin("127.0.0.1:0", nil, nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.listener.Close() })
+	live := func(code int, text string) {
+		t.Helper()
+		rw := httptest.NewRecorder()
+		a.server.Handler.ServeHTTP(rw, httptest.NewRequest("GET", "/livez", nil))
+		if rw.Code != code || !strings.Contains(rw.Body.String(), text) {
+			t.Errorf("%d %s, want %d with %q", rw.Code, rw.Body, code, text)
+		}
+	}
+	live(200, "ok")
+	p.Beat("poll of service payment")
+	now = now.Add(pulseLate)
+	live(200, "ok")
+	now = now.Add(time.Second)
+	live(503, "poll of service payment")
+	p.End("poll of service payment")
+	live(200, "ok")
 }
 
 // TestKillNineInMidCall: a real process is killed while calls are under way; the next

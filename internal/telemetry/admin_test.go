@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/odradek/odradek/engine/processor"
+	"github.com/odradek/odradek/internal/pulse"
 )
 
 func call(h http.Handler, method, path, body string) (int, string) {
@@ -218,40 +219,13 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-func TestPulse(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(0, 0)
-	p := NewPulse(10*time.Second, func() time.Time { return now })
-	check := func(want string) {
-		t.Helper()
-		got := ""
-		if err := p.Err(); err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("at %v: %q, want %q", now.Sub(time.Unix(0, 0)), got, want)
-		}
-	}
-	check("")
-	p.Beat("b")
-	p.Beat("a")
-	now = now.Add(10 * time.Second)
-	check("")
-	now = now.Add(time.Second)
-	check("loops that do not tick: a (11s), b (11s)")
-	p.Beat("a")
-	check("loops that do not tick: b (11s)")
-	p.End("b")
-	check("")
-}
-
 // TestEngineIsAliveWhileItsLoopsTick: one that stands still is dead, one that has ended
 // is not.
 func TestEngineIsAliveWhileItsLoopsTick(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	e := NewEngine(nil)
-	e.pulse = NewPulse(pulseLate, func() time.Time { return now })
+	e.pulse = pulse.New(pulseLate, func() time.Time { return now })
 	p := e.Admin(&instance{}, Log{})
 	l := e.Listener()
 	livez := func(want int, text string) {

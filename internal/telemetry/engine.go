@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/odradek/odradek/engine/processor"
+	"github.com/odradek/odradek/internal/pulse"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
 )
@@ -40,7 +41,7 @@ type Engine struct {
 	requests *requestMetrics
 	info     *prometheus.GaugeVec
 	instance atomic.Pointer[Instance]
-	pulse    *Pulse
+	pulse    *pulse.Pulse
 
 	mu    sync.RWMutex
 	lanes map[int32]*lane
@@ -59,7 +60,7 @@ const pulseLate = time.Minute
 // NewEngine makes the telemetry of an instance. A nil logger is silent.
 func NewEngine(log *slog.Logger) *Engine {
 	r := newRegistry("instance")
-	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), requests: newRequestMetrics(r), info: r.build(), pulse: NewPulse(pulseLate, nil), lanes: map[int32]*lane{}}
+	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), requests: newRequestMetrics(r), info: r.build(), pulse: pulse.New(pulseLate, nil), lanes: map[int32]*lane{}}
 	r.MustRegister(newLaneStates(r, &e.instance), newStores(r, &e.instance))
 	return e
 }

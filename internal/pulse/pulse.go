@@ -1,4 +1,5 @@
-package telemetry
+// Package pulse knows whether the loops of a process tick.
+package pulse
 
 import (
 	"fmt"
@@ -17,10 +18,10 @@ type Pulse struct {
 	beats map[string]time.Time
 }
 
-// NewPulse makes a pulse. A loop that did not beat for longer than late is taken for
+// New makes a pulse. A loop that did not beat for longer than late is taken for
 // dead; late must be longer than anything that a loop waits for, a broker's outage
 // among it. A nil clock is time.Now.
-func NewPulse(late time.Duration, clock func() time.Time) *Pulse {
+func New(late time.Duration, clock func() time.Time) *Pulse {
 	if clock == nil {
 		clock = time.Now
 	}
