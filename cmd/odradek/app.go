@@ -40,7 +40,8 @@ type app struct {
 	tokenFile string
 	timeout   time.Duration
 	output    string
-	page      int // size of a page; the API's largest
+	page      int           // size of a page; the API's largest
+	quiet     time.Duration // how long the engine is waited for without a word; 0: 2 s
 }
 
 func newApp() *app {
@@ -140,6 +141,27 @@ Environment: ODRADEK_SERVER, ODRADEK_TOKEN or ODRADEK_TOKEN_FILE, NO_COLOR.`,
 	}
 	root.AddCommand(a.workflows())
 	return root
+}
+
+// waiting says, after a while, that the engine is waited for; done ends it, and nothing
+// is said afterwards.
+func (a *app) waiting() (done func()) {
+	quiet := a.quiet
+	if quiet == 0 {
+		quiet = 2 * time.Second
+	}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		timer := time.NewTimer(quiet)
+		defer timer.Stop()
+		select {
+		case <-stop:
+		case <-timer.C:
+			a.say("waiting for the engine at %s; gives up after %v without an answer (--timeout)", a.server, a.timeout)
+		}
+	}()
+	return func() { close(stop); <-ended }
 }
 
 // client makes the client of the flags.

@@ -18,7 +18,9 @@ func (a *app) get() *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			done := a.waiting()
 			w, err := c.Get(cmd.Context(), args[0])
+			done()
 			if err != nil {
 				return err
 			}

@@ -53,7 +53,9 @@ func (a *app) listAll(cmd *cobra.Command, c *client.HTTP, l client.ListRequest, 
 		if limit > 0 {
 			l.Limit = min(a.page, limit-n)
 		}
+		done := a.waiting()
 		page, err := c.List(cmd.Context(), l)
+		done()
 		if err != nil {
 			return err
 		}
