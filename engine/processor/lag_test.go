@@ -119,3 +119,34 @@ func TestOldInputIsTold(t *testing.T) {
 	look(2, time.Time{}, 1) // the marker
 	look(3, time.Time{}, 1)
 }
+
+// TestInstanceLooksAtItsInputs: the status shows an open transaction of somebody else's.
+func TestInstanceLooksAtItsInputs(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	i := d.start("one", func(c *Config) { c.Limits.WatchEvery = 20 * time.Millisecond })
+	foreign, err := kgo.NewClient(kgo.SeedBrokers(d.cl.OptValue(kgo.SeedBrokers).([]string)...), kgo.TransactionalID("somebody-else"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	if err := foreign.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: d.topic(record.TopicInternal), Value: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	stalled := func() bool {
+		for _, l := range i.Status().Lanes {
+			if l.Partition == 0 {
+				return !l.Inputs[record.TopicInternal].Stalled.IsZero()
+			}
+		}
+		return false
+	}
+	await(t, "stall in the status", stalled)
+	if err := foreign.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "end of it", func() bool { return !stalled() })
+}
