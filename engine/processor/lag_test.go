@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/odradek/odradek/record"
@@ -112,6 +113,10 @@ func TestOldInputIsTold(t *testing.T) {
 	if err := tx.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "marker", func() bool {
+		at, err := list(t.Context(), e.cl, e.topic(record.TopicCommands), 0, (*kadm.Client).ListCommittedOffsets)
+		return err == nil && at == 3
+	})
 	look(2, time.Time{}, 0) // the first look knows only the ends
 	look(0, old, 1)
 	look(0, old, 1) // told once
