@@ -127,6 +127,8 @@ func (s *Store) options(cfg Config) *pebble.Options {
 		MaxOpenFiles:                200, // with its own file cache: many stores share a process
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 1 },
 	}
+	// What follows a group is no version of it: none is worth less than another.
+	o.Experimental.EnableValueBlocks = func() bool { return false }
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].FilterType = pebble.TableFilter
