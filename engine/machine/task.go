@@ -27,7 +27,8 @@ const attemptsKept = 10
 // ReceiveCompleted judges the event that an attempt succeeded: a success of any
 // attempt closes the open task (W1).
 func ReceiveCompleted(s *State, e *record.TaskCompleted) Received {
-	if why := taskIgnored(s, e.Task); why != "" {
+	again := fault.Off(fault.NoDedupe) && s != nil && e.Task.No <= s.Run.Events
+	if why := taskIgnored(s, e.Task); why != "" && !(again && why == taskClosed) {
 		return Received{Ignored: why}
 	}
 	body := &record.HistoryTaskCompleted{Task: e.Task.No, Result: e.Result}
@@ -75,14 +76,16 @@ func trim(f record.Failure) record.Failure {
 	return f
 }
 
+const taskClosed = "task_closed"
+
 func taskIgnored(s *State, id record.TaskID) string {
 	switch {
 	case s == nil || s.Run.Run != id.Run:
 		return "run_unknown"
 	case s.Run.Status.Closed():
 		return "run_closed"
-	case s.Task(id.No) == nil && !(fault.Off(fault.NoDedupe) && id.No <= s.Run.Events):
-		return "task_closed"
+	case s.Task(id.No) == nil:
+		return taskClosed
 	}
 	return ""
 }

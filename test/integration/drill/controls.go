@@ -127,14 +127,14 @@ func runCrashes(ctx context.Context, d crashDrill, bin system.Binaries, broker *
 	if err != nil {
 		return "", err
 	}
-	log.say("rule off: %q; %d crashes, %d accepted, %d open; %d missing, %d doubled, %d broken", d.off, out.crashes, out.accepted, out.open, out.Missing, out.Doubled, out.Broken)
+	log.say("rule off: %q; %d crashes, %d accepted, %d open, stuck %v; %d missing, %d doubled, %d broken", d.off, out.crashes, out.accepted, out.open, out.stuck, out.Missing, out.Doubled, out.Broken)
 	if out.accepted < 50 {
 		return "", fmt.Errorf("only %d runs were accepted: this shows nothing", out.accepted)
 	}
 	if out.OK() {
 		return "", nil
 	}
-	return fmt.Sprintf("crash drill: %d missing, %d doubled, %d broken: %s", out.Missing, out.Doubled, out.Broken, out.Problems[0]), nil
+	return fmt.Sprintf("crash drill: %d missing, %d doubled, %d broken, %d of %d open, stuck %v: %s", out.Missing, out.Doubled, out.Broken, out.open, out.accepted, out.stuck, out.Problems[0]), nil
 }
 
 // fightRuns is how often owners fight. Without early or lso each time was noticed of

@@ -30,15 +30,15 @@ type crashed struct {
 	*system.Judgement
 	crashes  int
 	accepted int
-	open     int // that did not close
+	open     int            // that did not close
+	stuck    map[string]int // of these, by code
 }
 
 // Bounds of a crash drill. Without a rule some runs never close, and engines may
 // refuse to go on: both are given a while, and the oracle judges what there is.
 const (
 	crashLoadMax = 30 * time.Second
-	crashQuiet   = 25 * time.Second // without a crash or anything that closes, with all rules
-	crashLost    = 12 * time.Second // the same without one
+	crashQuiet   = 25 * time.Second // without a crash or anything that closes: two session timeouts
 	crashRate    = 25
 	crashPasses  = 60 // a point is passed up to so often before the crash
 )
@@ -70,6 +70,7 @@ func (c crashDrill) run(ctx context.Context, bin system.Binaries, broker *kafkat
 	if err := c.hurt(ctx, sys, l, out); err != nil {
 		return nil, err
 	}
+	out.stuck = l.stuck(ctx)
 	for _, m := range sys.Members() {
 		m.SetEnv()
 		if !m.Process().Running() {
@@ -123,10 +124,7 @@ func (c crashDrill) hurt(ctx context.Context, sys *system.System, l *load, out *
 	defer look.Stop()
 	loadIsOver := loading.Done()
 	leastIsOver := false
-	closed, quiet, quietMax := 0, time.Now(), crashQuiet
-	if c.off != "" {
-		quietMax = crashLost
-	}
+	closed, quiet := 0, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -157,7 +155,7 @@ func (c crashDrill) hurt(ctx context.Context, sys *system.System, l *load, out *
 		}
 		select {
 		case <-loaded:
-			if open == 0 || time.Since(quiet) > quietMax {
+			if open == 0 || time.Since(quiet) > crashQuiet {
 				return nil
 			}
 		default:

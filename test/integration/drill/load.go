@@ -155,6 +155,31 @@ func (l *load) counts() (accepted, open int) {
 	return len(l.accepted), open
 }
 
+// stuckAsked bounds how many runs are asked about: an engine may not answer.
+const stuckAsked = 20
+
+// stuck asks the first engine why runs have not closed: how many are stuck, by code,
+// of the first that are open.
+func (l *load) stuck(ctx context.Context) map[string]int {
+	l.mu.Lock()
+	var open []string
+	for id := range l.accepted {
+		if !l.closed[id] {
+			open = append(open, id)
+		}
+	}
+	l.mu.Unlock()
+	codes := map[string]int{}
+	for _, id := range open[:min(len(open), stuckAsked)] {
+		bounded, cancel := context.WithTimeout(ctx, time.Second)
+		if w, err := l.api[0].Get(bounded, id); err == nil && w.Stuck != nil {
+			codes[w.Stuck.Code]++
+		}
+		cancel()
+	}
+	return codes
+}
+
 // months is what the oracle is asked: one month of each who was accepted.
 func (l *load) months() map[string]int {
 	l.mu.Lock()

@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 		return errors.New("which drill? kill, kcat or controls")
 	}
 	f := flag.NewFlagSet("drill "+args[0], flag.ExitOnError)
-	seed := f.Uint64("seed", uint64(time.Now().UnixNano()), "chooses who is hit and when")
+	seed := f.Uint64("seed", uint64(time.Now().Unix()), "chooses who is hit and when")
 	quick := f.Bool("quick", false, "a smoke version of kill: fewer kills and runs, 90 s at most")
 	bin := f.String("bin", "", "`folder` with the binaries of kill; default: they are built")
 	rule := f.String("rule", "", "the only rule that controls switches off")
