@@ -6,7 +6,7 @@ ROW ?= chain-external
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: test lint tools build demo drill drill-demo drill-kill bench
+.PHONY: test lint tools build demo drill drill-demo drill-kill drill-kcat controls integration bench
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -19,7 +19,8 @@ tools:
 # of the tests need room beside the compiler.
 test:
 	go vet ./... && go vet -tags odradek_test ./...
-	go test -p 2 ./...
+	go test -p 2 $$(go list ./... | grep -v /test/integration$$)
+	$(MAKE) --no-print-directory integration
 	go test -p 2 -tags odradek_test ./codec ./engine/... ./internal/fault ./statestore ./worker/...
 	ODRADEK_KAFKA=off go test -p 2 -race ./...
 	@if command -v golangci-lint >/dev/null; then $(MAKE) --no-print-directory lint; else echo "golangci-lint is not installed: the linter is left out; make tools installs it"; fi
@@ -56,6 +57,6 @@ drill-kcat:
 controls:
 	@go run ./test/integration/drill controls $(if $(SEED),-seed $(SEED))
 
-# What the gate plays on a real Kafka.
+# What the gate plays on a real Kafka, beside nothing else: sessions of 10 s end in it.
 integration:
 	go test -count=1 -timeout 10m ./test/integration

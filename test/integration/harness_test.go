@@ -1,3 +1,5 @@
+//go:build !odradek_test && !race
+
 package integration
 
 import (
