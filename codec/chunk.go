@@ -71,6 +71,7 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		dst = appendBytes(dst, b.Type)
 		dst = binary.AppendUvarint(dst, uint64(b.Version))
 		dst = appendBytes(dst, b.CommandID)
+		dst = appendOrigin(dst, b)
 		return appendBytes(dst, b.Input)
 	case *record.SignalReceived:
 		dst = appendBytes(dst, b.Name)
@@ -93,6 +94,7 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		dst = appendBytes(dst, b.Operation)
 		dst = binary.BigEndian.AppendUint64(dst, b.InputHash)
 		dst = appendPolicy(dst, b.Policy)
+		dst = appendLimits(dst, b.Limits)
 		return appendBytes(dst, b.Input)
 	case *record.TimerStarted:
 		return appendMillis(dst, b.Due)
@@ -106,6 +108,74 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 	case *record.RunFailed:
 		dst = binary.AppendVarint(dst, int64(b.Retain))
 		return appendFailure(dst, &b.Failure)
+	case *record.CancelRequested:
+		dst = appendBytes(dst, b.CommandID)
+		dst = appendBytes(dst, b.Reason)
+		return appendBytes(dst, b.By)
+	case *record.RunTerminated:
+		dst = appendBytes(dst, b.CommandID)
+		dst = appendBytes(dst, b.Reason)
+		dst = appendBytes(dst, b.By)
+		return binary.AppendVarint(dst, int64(b.Retain))
+	case *record.ChildClosed:
+		dst = binary.AppendUvarint(dst, b.Child)
+		dst = append(dst, b.Run[:]...)
+		dst = append(dst, byte(b.Status))
+		dst = appendFailure(dst, &b.Failure)
+		return appendBytes(dst, b.Result)
+	case *record.UpdateReceived:
+		dst = appendBytes(dst, b.Name)
+		dst = appendBytes(dst, b.CommandID)
+		return appendBytes(dst, b.Payload)
+	case *record.TaskCancelled:
+		return binary.AppendUvarint(dst, b.Task)
+	case *record.LocalScheduled:
+		dst = appendBytes(dst, b.Name)
+		dst = binary.BigEndian.AppendUint64(dst, b.InputHash)
+		dst = appendPolicy(dst, b.Policy)
+		dst = appendLimits(dst, b.Limits)
+		return appendBytes(dst, b.Input)
+	case *record.ChildScheduled:
+		dst = appendBytes(dst, b.WorkflowID)
+		dst = appendBytes(dst, b.Type)
+		dst = binary.BigEndian.AppendUint64(dst, b.InputHash)
+		dst = append(dst, byte(b.Close))
+		return appendBytes(dst, b.Input)
+	case *record.ChildCancelRequested:
+		dst = binary.AppendUvarint(dst, b.Child)
+		return appendBytes(dst, b.Reason)
+	case *record.WorkflowAwaited:
+		return appendBytes(dst, b.WorkflowID)
+	case *record.SignalSent:
+		dst = appendBytes(dst, b.WorkflowID)
+		dst = appendBytes(dst, b.Name)
+		dst = binary.BigEndian.AppendUint64(dst, b.PayloadHash)
+		return appendBytes(dst, b.Payload)
+	case *record.UpdateCompleted:
+		dst = binary.AppendUvarint(dst, b.Update)
+		dst = appendBool(dst, b.Failure != nil)
+		if b.Failure != nil {
+			return appendFailure(dst, b.Failure)
+		}
+		return appendBytes(dst, b.Result)
+	case *record.PatchMarked:
+		return appendBytes(dst, b.ID)
+	case *record.AttributesSet:
+		return appendAttributes(dst, b.Attributes)
+	case *record.Published:
+		dst = appendBytes(dst, b.Topic)
+		dst = appendBytes(dst, b.Key)
+		dst = binary.BigEndian.AppendUint64(dst, b.PayloadHash)
+		return appendBytes(dst, b.Payload)
+	case *record.RunCancelled:
+		dst = binary.AppendVarint(dst, int64(b.Retain))
+		return appendFailure(dst, &b.Failure)
+	case *record.RunContinued:
+		dst = binary.AppendVarint(dst, int64(b.Retain))
+		dst = binary.BigEndian.AppendUint64(dst, b.InputHash)
+		dst = appendBytes(dst, b.Input)
+		dst = appendBool(dst, b.Carry != nil)
+		return appendBytes(dst, b.Carry)
 	}
 	panic(fmt.Sprintf("codec: no format for a history event of type %T", body))
 }
@@ -113,7 +183,10 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 	switch kind {
 	case record.KindRunStarted:
-		return &record.RunStarted{Type: r.string(), Version: r.uint32(), CommandID: r.string(), Input: r.bytes()}
+		b := &record.RunStarted{Type: r.string(), Version: r.uint32(), CommandID: r.string()}
+		r.origin(b)
+		b.Input = r.bytes()
+		return b
 	case record.KindSignalReceived:
 		return &record.SignalReceived{Name: r.string(), CommandID: r.string(), Payload: r.bytes()}
 	case record.KindTaskCompleted:
@@ -125,7 +198,7 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 	case record.KindVersionPinned:
 		return &record.VersionPinned{Version: r.uint32()}
 	case record.KindTaskScheduled:
-		return &record.TaskScheduled{Service: r.string(), Operation: r.string(), InputHash: r.uint64(), Policy: r.policy(), Input: r.bytes()}
+		return &record.TaskScheduled{Service: r.string(), Operation: r.string(), InputHash: r.uint64(), Policy: r.policy(), Limits: r.limits(), Input: r.bytes()}
 	case record.KindTimerStarted:
 		return &record.TimerStarted{Due: r.millis()}
 	case record.KindTimerCancelled:
@@ -136,6 +209,51 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 		return &record.RunCompleted{Retain: r.duration(), Result: r.bytes()}
 	case record.KindRunFailed:
 		return &record.RunFailed{Retain: r.duration(), Failure: r.failure()}
+	case record.KindCancelRequested:
+		return &record.CancelRequested{CommandID: r.string(), Reason: r.string(), By: r.string()}
+	case record.KindRunTerminated:
+		return &record.RunTerminated{CommandID: r.string(), Reason: r.string(), By: r.string(), Retain: r.duration()}
+	case record.KindChildClosed:
+		return &record.ChildClosed{Child: r.uvarint(), Run: r.runID(), Status: record.Status(r.byte()), Failure: r.failure(), Result: r.bytes()}
+	case record.KindUpdateReceived:
+		return &record.UpdateReceived{Name: r.string(), CommandID: r.string(), Payload: r.bytes()}
+	case record.KindTaskCancelled:
+		return &record.TaskCancelled{Task: r.uvarint()}
+	case record.KindLocalScheduled:
+		return &record.LocalScheduled{Name: r.string(), InputHash: r.uint64(), Policy: r.policy(), Limits: r.limits(), Input: r.bytes()}
+	case record.KindChildScheduled:
+		return &record.ChildScheduled{WorkflowID: r.string(), Type: r.string(), InputHash: r.uint64(), Close: record.ClosePolicy(r.byte()), Input: r.bytes()}
+	case record.KindChildCancelRequested:
+		return &record.ChildCancelRequested{Child: r.uvarint(), Reason: r.string()}
+	case record.KindWorkflowAwaited:
+		return &record.WorkflowAwaited{WorkflowID: r.string()}
+	case record.KindSignalSent:
+		return &record.SignalSent{WorkflowID: r.string(), Name: r.string(), PayloadHash: r.uint64(), Payload: r.bytes()}
+	case record.KindUpdateCompleted:
+		b := &record.UpdateCompleted{Update: r.uvarint()}
+		if r.bool() {
+			f := r.failure()
+			b.Failure = &f
+		} else {
+			b.Result = r.bytes()
+		}
+		return b
+	case record.KindPatchMarked:
+		return &record.PatchMarked{ID: r.string()}
+	case record.KindAttributesSet:
+		return &record.AttributesSet{Attributes: r.attributes()}
+	case record.KindPublished:
+		return &record.Published{Topic: r.string(), Key: r.bytes(), PayloadHash: r.uint64(), Payload: r.bytes()}
+	case record.KindRunCancelled:
+		return &record.RunCancelled{Retain: r.duration(), Failure: r.failure()}
+	case record.KindRunContinued:
+		b := &record.RunContinued{Retain: r.duration(), InputHash: r.uint64(), Input: r.bytes()}
+		if carry := r.bool(); carry {
+			b.Carry = append([]byte{}, r.bytes()...)
+		} else {
+			r.bytes()
+		}
+		return b
 	}
 	if r.err == nil {
 		r.err = fmt.Errorf("history event of kind %d: %w", kind, ErrFormatNewer)
@@ -150,7 +268,7 @@ func chunkLen(events []record.HistoryEvent) int {
 		n += 64
 		switch b := events[i].Body.(type) {
 		case *record.RunStarted:
-			n += len(b.Type) + len(b.CommandID) + len(b.Input)
+			n += len(b.Type) + len(b.CommandID) + len(b.Input) + len(b.Parent.WorkflowID) + len(b.Carry)
 		case *record.SignalReceived:
 			n += len(b.Name) + len(b.CommandID) + len(b.Payload)
 		case *record.HistoryTaskCompleted:
@@ -163,7 +281,138 @@ func chunkLen(events []record.HistoryEvent) int {
 			n += len(b.Result)
 		case *record.RunFailed:
 			n += failureLen(&b.Failure)
+		default:
+			n += languageLen(b)
 		}
 	}
 	return n
+}
+
+// languageLen bounds the bytes of what is rare.
+func languageLen(b record.HistoryBody) int {
+	switch b := b.(type) {
+	case *record.CancelRequested:
+		return len(b.CommandID) + len(b.Reason) + len(b.By)
+	case *record.RunTerminated:
+		return len(b.CommandID) + len(b.Reason) + len(b.By)
+	case *record.ChildClosed:
+		return failureLen(&b.Failure) + len(b.Result)
+	case *record.UpdateReceived:
+		return len(b.Name) + len(b.CommandID) + len(b.Payload)
+	case *record.LocalScheduled:
+		return 32 + len(b.Name) + len(b.Input)
+	case *record.ChildScheduled:
+		return len(b.WorkflowID) + len(b.Type) + len(b.Input)
+	case *record.ChildCancelRequested:
+		return len(b.Reason)
+	case *record.WorkflowAwaited:
+		return len(b.WorkflowID)
+	case *record.SignalSent:
+		return len(b.WorkflowID) + len(b.Name) + len(b.Payload)
+	case *record.UpdateCompleted:
+		if b.Failure != nil {
+			return failureLen(b.Failure)
+		}
+		return len(b.Result)
+	case *record.PatchMarked:
+		return len(b.ID)
+	case *record.AttributesSet:
+		n := 0
+		for i := range b.Attributes {
+			n += 24 + len(b.Attributes[i].Name) + len(b.Attributes[i].Value)
+		}
+		return n
+	case *record.Published:
+		return len(b.Topic) + len(b.Key) + len(b.Payload)
+	case *record.RunCancelled:
+		return failureLen(&b.Failure)
+	case *record.RunContinued:
+		return len(b.Input) + len(b.Carry)
+	}
+	return 0
+}
+
+// Where a run comes from, if not from a client.
+const (
+	originNone     = 0
+	originParent   = 1
+	originPrevious = 2
+)
+
+func appendOrigin(dst []byte, b *record.RunStarted) []byte {
+	from := byte(originNone)
+	if !b.Parent.IsZero() {
+		from |= originParent
+	}
+	if !b.Previous.IsZero() {
+		from |= originPrevious
+	}
+	dst = append(dst, from)
+	if from&originParent != 0 {
+		dst = appendParent(dst, b.Parent)
+	}
+	if from&originPrevious != 0 {
+		dst = append(dst, b.Previous[:]...)
+		dst = appendBool(dst, b.Carry != nil)
+		dst = appendBytes(dst, b.Carry)
+	}
+	return dst
+}
+
+func (r *reader) origin(b *record.RunStarted) {
+	from := r.byte()
+	if from > originParent|originPrevious {
+		r.fail("a run's origin is of a kind that does not exist")
+		return
+	}
+	if from&originParent != 0 {
+		b.Parent = r.parent()
+	}
+	if from&originPrevious != 0 {
+		b.Previous = r.runID()
+		if carry := r.bool(); carry {
+			b.Carry = append([]byte{}, r.bytes()...)
+		} else {
+			r.bytes()
+		}
+	}
+}
+
+func appendParent(dst []byte, p record.Parent) []byte {
+	dst = appendBytes(dst, p.WorkflowID)
+	dst = append(dst, p.Run[:]...)
+	return binary.AppendUvarint(dst, p.Event)
+}
+
+func (r *reader) parent() record.Parent {
+	return record.Parent{WorkflowID: r.string(), Run: r.runID(), Event: r.uvarint()}
+}
+
+func appendAttributes(dst []byte, as []record.Attribute) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(as)))
+	for i := range as {
+		dst = appendBytes(dst, as[i].Name)
+		dst = append(dst, byte(as[i].Type))
+		dst = appendBool(dst, as[i].Value != nil)
+		dst = appendBytes(dst, as[i].Value)
+	}
+	return dst
+}
+
+func (r *reader) attributes() []record.Attribute {
+	n := r.count(4)
+	if n == 0 {
+		return nil
+	}
+	as := make([]record.Attribute, 0, min(n, 64))
+	for range n {
+		a := record.Attribute{Name: r.string(), Type: record.AttributeType(r.byte())}
+		if there := r.bool(); there {
+			a.Value = append([]byte{}, r.bytes()...)
+		} else {
+			r.bytes()
+		}
+		as = append(as, a)
+	}
+	return as
 }

@@ -24,10 +24,12 @@ func goldenRows() []record.Row {
 	r := &record.RunRow{
 		WorkflowID: "order-1", Run: run, Type: "billing", Version: 2, Status: record.StatusCompleted, StartedAt: at, ClosedAt: at + 5, UpdatedAt: at + 5,
 		Events: 11, Chunks: 2, CloseEvent: 11, CloseChunk: 2, DropAt: at + 1000, OpenTasks: 1, OpenTimers: 2, OpenSignals: 3,
+		OpenChildren: 4, OpenUpdates: 5, Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, CancelAsked: true,
 	}
 	f := record.Failure{Kind: "http", Code: "card_declined", Message: "no", Retryable: true, RetryAfter: time.Second, HTTPStatus: 402, Problem: []byte(`{"t":1}`)}
 	as := []record.Attempt{{No: 1, At: at + 1, Failure: f}}
 	policy := record.RetryPolicy{Initial: time.Second, Max: time.Minute, Multiplier: 1.5, MaxAttempts: 3}
+	limits := record.TaskLimits{Queued: time.Second, Attempt: 2 * time.Second, Total: time.Hour, Heartbeat: time.Minute}
 	task := record.TaskID{Run: run, No: 6}
 	var e RowEncoder
 	var events []record.HistoryEvent
@@ -43,6 +45,27 @@ func goldenRows() []record.Row {
 		&record.SignalConsumed{Signal: 2},
 		&record.RunCompleted{Result: []byte("done"), Retain: time.Hour},
 		&record.RunFailed{Failure: f, Retain: time.Hour},
+		&record.RunStarted{Type: "billing", Version: 2, Input: []byte(`{}`), Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, Previous: run, Carry: []byte(`[]`)},
+		&record.VersionPinned{Version: 3},
+		&record.TaskScheduled{Service: "payment", Operation: "request", Limits: limits, Policy: record.RetryPolicy{Jitter: 0.5, NonRetryable: "http timeout"}},
+		&record.CancelRequested{CommandID: "c3", Reason: "why", By: "me"},
+		&record.RunTerminated{CommandID: "c4", Reason: "why", By: "me", Retain: time.Hour},
+		&record.ChildClosed{Child: 16, Run: run, Status: record.StatusFailed, Failure: f},
+		&record.ChildClosed{Child: 17, Run: run, Status: record.StatusCompleted, Result: []byte("ok")},
+		&record.UpdateReceived{Name: "address", Payload: []byte(`"x"`), CommandID: "c5"},
+		&record.TaskCancelled{Task: 6},
+		&record.LocalScheduled{Name: "hash", Input: []byte("in"), InputHash: 1, Policy: policy, Limits: limits},
+		&record.ChildScheduled{WorkflowID: "child", Type: "ship", Input: []byte("in"), InputHash: 2, Close: record.ChildAbandon},
+		&record.ChildCancelRequested{Child: 16, Reason: "why"},
+		&record.WorkflowAwaited{WorkflowID: "other"},
+		&record.SignalSent{WorkflowID: "other", Name: "go", Payload: []byte("1"), PayloadHash: 3},
+		&record.UpdateCompleted{Update: 19, Result: []byte("1")},
+		&record.UpdateCompleted{Update: 19, Failure: &f},
+		&record.PatchMarked{ID: "new-tax"},
+		&record.AttributesSet{Attributes: []record.Attribute{{Name: "customer", Type: record.AttributeText, Value: []byte("c")}, {Name: "due", Type: record.AttributeTime}}},
+		&record.Published{Topic: "orders", Key: []byte("k"), Payload: []byte("p"), PayloadHash: 4},
+		&record.RunCancelled{Failure: f, Retain: time.Hour},
+		&record.RunContinued{Input: []byte("in"), InputHash: 5, Carry: []byte("c"), Retain: time.Hour},
 	} {
 		events = append(events, record.HistoryEvent{No: uint64(i + 1), At: at + record.Millis(i), Body: b})
 	}
@@ -51,6 +74,8 @@ func goldenRows() []record.Row {
 	e.PutTask(r, &record.TaskRow{No: 6, Chunk: 2, Service: "payment", Operation: "request", Policy: policy, ScheduledAt: at})
 	e.PutTimer(r, &record.TimerRow{No: 7, Due: at + 77})
 	e.PutSignal(r, &record.SignalRow{No: 2, Chunk: 2, Name: "stop"})
+	e.PutChild(r, &record.ChildRow{No: 16, WorkflowID: "child", Type: "ship", Close: record.ChildCancel})
+	e.PutUpdate(r, &record.UpdateRow{No: 19, Chunk: 2, Name: "address", CommandID: "c5"})
 	e.PutCommand(r, &record.CommandRow{CommandID: "c1", Event: 1})
 	e.PutDue(record.Due{At: at + 77, Kind: record.DueTimer, WorkflowID: "order-1", Run: run, No: 7})
 	e.PutListing(r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -85,6 +86,13 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		dst = appendText(dst, "type", b.Type)
 		dst = appendNumber(dst, "version", uint64(b.Version))
 		dst = appendOptional(dst, "command_id", b.CommandID)
+		dst = appendParentJSON(dst, b.Parent)
+		if !b.Previous.IsZero() {
+			dst = appendText(dst, "previous_run_id", b.Previous.String())
+		}
+		if b.Carry != nil {
+			dst = appendPayload(dst, "carry", b.Carry)
+		}
 		dst = appendPayload(dst, "input", b.Input)
 	case *record.SignalReceived:
 		dst = appendText(dst, "name", b.Name)
@@ -107,6 +115,7 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		dst = appendText(dst, "operation", b.Operation)
 		dst = appendText(dst, "input_hash", fmt.Sprintf("%016x", b.InputHash))
 		dst = appendPolicyJSON(dst, b.Policy)
+		dst = appendLimitsJSON(dst, b.Limits)
 		dst = appendPayload(dst, "input", b.Input)
 	case *record.TimerStarted:
 		dst = append(dst, `,"due":"`...)
@@ -121,6 +130,80 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 	case *record.RunFailed:
 		dst = appendMillisJSON(dst, "retain_ms", b.Retain)
 		dst = appendFailureJSON(append(dst, `,"failure":`...), &b.Failure)
+	case *record.CancelRequested:
+		dst = appendOptional(dst, "command_id", b.CommandID)
+		dst = appendOptional(dst, "reason", b.Reason)
+		dst = appendOptional(dst, "by", b.By)
+	case *record.RunTerminated:
+		dst = appendMillisJSON(dst, "retain_ms", b.Retain)
+		dst = appendOptional(dst, "command_id", b.CommandID)
+		dst = appendOptional(dst, "reason", b.Reason)
+		dst = appendOptional(dst, "by", b.By)
+	case *record.ChildClosed:
+		dst = appendNumber(dst, "child", b.Child)
+		if !b.Run.IsZero() {
+			dst = appendText(dst, "run_id", b.Run.String())
+		}
+		if b.Status == record.StatusCompleted {
+			dst = appendPayload(dst, "result", b.Result)
+		} else {
+			dst = appendText(dst, "status", b.Status.String())
+			dst = appendFailureJSON(append(dst, `,"failure":`...), &b.Failure)
+		}
+	case *record.UpdateReceived:
+		dst = appendText(dst, "name", b.Name)
+		dst = appendText(dst, "command_id", b.CommandID)
+		dst = appendPayload(dst, "payload", b.Payload)
+	case *record.TaskCancelled:
+		dst = appendNumber(dst, "task", b.Task)
+	case *record.LocalScheduled:
+		dst = appendText(dst, "name", b.Name)
+		dst = appendText(dst, "input_hash", fmt.Sprintf("%016x", b.InputHash))
+		dst = appendPolicyJSON(dst, b.Policy)
+		dst = appendLimitsJSON(dst, b.Limits)
+		dst = appendPayload(dst, "input", b.Input)
+	case *record.ChildScheduled:
+		dst = appendText(dst, "workflow_id", b.WorkflowID)
+		dst = appendText(dst, "type", b.Type)
+		dst = appendText(dst, "close_policy", b.Close.String())
+		dst = appendText(dst, "input_hash", fmt.Sprintf("%016x", b.InputHash))
+		dst = appendPayload(dst, "input", b.Input)
+	case *record.ChildCancelRequested:
+		dst = appendNumber(dst, "child", b.Child)
+		dst = appendOptional(dst, "reason", b.Reason)
+	case *record.WorkflowAwaited:
+		dst = appendText(dst, "workflow_id", b.WorkflowID)
+	case *record.SignalSent:
+		dst = appendText(dst, "workflow_id", b.WorkflowID)
+		dst = appendText(dst, "name", b.Name)
+		dst = appendText(dst, "payload_hash", fmt.Sprintf("%016x", b.PayloadHash))
+		dst = appendPayload(dst, "payload", b.Payload)
+	case *record.UpdateCompleted:
+		dst = appendNumber(dst, "update", b.Update)
+		if b.Failure != nil {
+			dst = appendFailureJSON(append(dst, `,"failure":`...), b.Failure)
+		} else {
+			dst = appendPayload(dst, "result", b.Result)
+		}
+	case *record.PatchMarked:
+		dst = appendText(dst, "id", b.ID)
+	case *record.AttributesSet:
+		dst = appendAttributesJSON(dst, b.Attributes)
+	case *record.Published:
+		dst = appendText(dst, "topic", b.Topic)
+		dst = appendText(dst, "key", string(b.Key))
+		dst = appendText(dst, "payload_hash", fmt.Sprintf("%016x", b.PayloadHash))
+		dst = appendPayload(dst, "payload", b.Payload)
+	case *record.RunCancelled:
+		dst = appendMillisJSON(dst, "retain_ms", b.Retain)
+		dst = appendFailureJSON(append(dst, `,"failure":`...), &b.Failure)
+	case *record.RunContinued:
+		dst = appendMillisJSON(dst, "retain_ms", b.Retain)
+		dst = appendText(dst, "input_hash", fmt.Sprintf("%016x", b.InputHash))
+		if b.Carry != nil {
+			dst = appendPayload(dst, "carry", b.Carry)
+		}
+		dst = appendPayload(dst, "input", b.Input)
 	default:
 		panic(fmt.Sprintf("codec: no JSON for a history event of type %T", e.Body))
 	}
@@ -177,6 +260,53 @@ func appendPolicyJSON(dst []byte, p record.RetryPolicy) []byte {
 		dst = append(dst, m...)
 	} else { // not a number, or infinite
 		dst = append(dst, "null"...)
+	}
+	if p.Jitter != 0 {
+		dst = appendName(dst, "jitter")
+		dst = strconv.AppendFloat(dst, p.Jitter, 'g', -1, 64)
+	}
+	dst = appendOptional(dst, "non_retryable", p.NonRetryable)
+	return append(dst, '}')
+}
+
+// appendLimitsJSON leaves out what is not limited.
+func appendLimitsJSON(dst []byte, l record.TaskLimits) []byte {
+	if l.IsZero() {
+		return dst
+	}
+	dst = append(dst, `,"limits":{`...)
+	from := len(dst)
+	for _, x := range [...]struct {
+		name string
+		d    time.Duration
+	}{{"queued_ms", l.Queued}, {"attempt_ms", l.Attempt}, {"total_ms", l.Total}, {"heartbeat_ms", l.Heartbeat}} {
+		if x.d != 0 {
+			dst = appendMillisJSON(dst, x.name, x.d)
+		}
+	}
+	return append(slices.Delete(dst, from, from+1), '}') // the first comma
+}
+
+func appendParentJSON(dst []byte, p record.Parent) []byte {
+	if p.IsZero() {
+		return dst
+	}
+	dst = append(dst, `,"parent":{"workflow_id":`...)
+	dst = appendJSONString(dst, p.WorkflowID)
+	dst = appendText(dst, "run_id", p.Run.String())
+	dst = appendNumber(dst, "event", p.Event)
+	return append(dst, '}')
+}
+
+// appendAttributesJSON shows the values as JSON of their types; null is removed.
+func appendAttributesJSON(dst []byte, as []record.Attribute) []byte {
+	dst = append(dst, `,"attributes":{`...)
+	for i := range as {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendJSONString(dst, as[i].Name), ':')
+		dst = AppendAttributeJSON(dst, as[i])
 	}
 	return append(dst, '}')
 }

@@ -39,6 +39,8 @@ const (
 	RowAttempt
 	RowInbox
 	RowSummary
+	RowChild
+	RowUpdate
 	RowChunk
 	RowCommand
 	// Rows of a partition.
@@ -69,6 +71,8 @@ const (
 	rankAttempt = 6
 	rankInbox   = 7
 	rankSummary = 8
+	rankChild   = 9
+	rankUpdate  = 10
 
 	kindDue        = 'T'
 	kindListing    = 'L'
@@ -291,7 +295,7 @@ func (r *reader) rowOfRun() (RowKind, uint64) {
 	rank := r.byte()
 	switch {
 	case r.err != nil:
-	case rank > rankSummary:
+	case rank > rankUpdate:
 		r.err = fmt.Errorf("rows of rank %d: %w", rank, ErrFormatNewer)
 	case rank < rankRun:
 		r.fail("rank")

@@ -26,17 +26,47 @@ func appendRun(dst []byte, r *record.RunRow) []byte {
 	dst = appendMillis(dst, r.DropAt)
 	dst = binary.AppendUvarint(dst, uint64(r.OpenTasks))
 	dst = binary.AppendUvarint(dst, uint64(r.OpenTimers))
-	return binary.AppendUvarint(dst, uint64(r.OpenSignals))
+	dst = binary.AppendUvarint(dst, uint64(r.OpenSignals))
+	dst = binary.AppendUvarint(dst, uint64(r.OpenChildren))
+	dst = binary.AppendUvarint(dst, uint64(r.OpenUpdates))
+	flags := byte(0)
+	if !r.Parent.IsZero() {
+		flags |= runHasParent
+	}
+	if r.CancelAsked {
+		flags |= runCancelAsked
+	}
+	dst = append(dst, flags)
+	if flags&runHasParent != 0 {
+		dst = appendParent(dst, r.Parent)
+	}
+	return dst
 }
 
+// Flags of a run row.
+const (
+	runHasParent   = 1
+	runCancelAsked = 2
+)
+
 func (r *reader) run(k Key) record.RunRow {
-	return record.RunRow{
+	row := record.RunRow{
 		WorkflowID: k.WorkflowID, Run: k.Run,
 		Type: r.string(), Version: r.uint32(), Status: record.Status(r.byte()),
 		StartedAt: r.millis(), ClosedAt: r.millis(), UpdatedAt: r.millis(),
 		Events: r.uvarint(), Chunks: r.uint32(), CloseEvent: r.uvarint(), CloseChunk: r.uint32(), DropAt: r.millis(),
 		OpenTasks: r.uint32(), OpenTimers: r.uint32(), OpenSignals: r.uint32(),
+		OpenChildren: r.uint32(), OpenUpdates: r.uint32(),
 	}
+	flags := r.byte()
+	if flags > runHasParent|runCancelAsked {
+		r.fail("a run row has a flag that does not exist")
+	}
+	if flags&runHasParent != 0 {
+		row.Parent = r.parent()
+	}
+	row.CancelAsked = flags&runCancelAsked != 0
+	return row
 }
 
 // decoded wraps a reader's fault with the row that it was found in.
@@ -58,7 +88,7 @@ func DecodeRunRow(k Key, value []byte) (record.RunRow, error) {
 func DecodeTaskRow(k Key, value []byte) (record.TaskRow, error) {
 	r := newReader(value)
 	return decoded(&r, k, "task", record.TaskRow{
-		No: k.No, Chunk: r.uint32(), Service: r.string(), Operation: r.string(), Policy: r.policy(), ScheduledAt: r.millis(),
+		No: k.No, Chunk: r.uint32(), Service: r.string(), Operation: r.string(), Policy: r.policy(), Limits: r.limits(), ScheduledAt: r.millis(),
 	})
 }
 
@@ -72,6 +102,18 @@ func DecodeTimerRow(k Key, value []byte) (record.TimerRow, error) {
 func DecodeSignalRow(k Key, value []byte) (record.SignalRow, error) {
 	r := newReader(value)
 	return decoded(&r, k, "signal", record.SignalRow{No: k.No, Chunk: r.uint32(), Name: r.string()})
+}
+
+// DecodeChildRow decodes an open child.
+func DecodeChildRow(k Key, value []byte) (record.ChildRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "child", record.ChildRow{No: k.No, WorkflowID: r.string(), Type: r.string(), Close: record.ClosePolicy(r.byte())})
+}
+
+// DecodeUpdateRow decodes an update that waits for its answer.
+func DecodeUpdateRow(k Key, value []byte) (record.UpdateRow, error) {
+	r := newReader(value)
+	return decoded(&r, k, "update", record.UpdateRow{No: k.No, Chunk: r.uint32(), Name: r.string(), CommandID: r.string()})
 }
 
 // DecodeCommandRow decodes a command ID's event.

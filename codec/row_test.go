@@ -28,6 +28,10 @@ func decodeRow(k Key, value []byte) (any, error) {
 		return DecodeTimerRow(k, value)
 	case RowSignal:
 		return DecodeSignalRow(k, value)
+	case RowChild:
+		return DecodeChildRow(k, value)
+	case RowUpdate:
+		return DecodeUpdateRow(k, value)
 	case RowAttempt:
 		return DecodeAttemptRow(k, value)
 	case RowInbox:
@@ -373,7 +377,7 @@ func TestNewerFormatsAreNotDamage(t *testing.T) {
 	_, e1 := DecodeChunk(newer(chunk, 0, rowFormat+1))
 	_, e2 := DecodeChunk(newer(chunk, 3, 99)) // kind of the first event
 	_, e3 := DecodeKey(newer(key, 2, 'z'))
-	_, e4 := DecodeKey(newer(key, len(key)-9, rankSummary+1))
+	_, e4 := DecodeKey(newer(key, len(key)-9, rankUpdate+1))
 	_, e5 := DecodeKey([]byte{0xFF, 0xFF, 'Z'})
 	_, e6 := DecodeInboxRow(Key{}, []byte{rowFormat, 9})
 	_, e7 := DecodePositions([]byte{rowFormat + 1})

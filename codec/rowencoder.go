@@ -63,7 +63,7 @@ func (e *RowEncoder) deleteRow(kind RowKind, r *record.RunRow, no uint64) {
 
 // PutRun writes the run row.
 func (e *RowEncoder) PutRun(r *record.RunRow) {
-	b, n := e.row(RowRun, r, 0, 140+len(r.Type))
+	b, n := e.row(RowRun, r, 0, 200+len(r.Type)+len(r.Parent.WorkflowID))
 	e.put(appendRun(b, r), n, false)
 }
 
@@ -72,11 +72,12 @@ func (e *RowEncoder) DeleteRun(r *record.RunRow) { e.deleteRow(RowRun, r, 0) }
 
 // PutTask writes an open task.
 func (e *RowEncoder) PutTask(r *record.RunRow, t *record.TaskRow) {
-	b, n := e.row(RowTask, r, t.No, 80+len(t.Service)+len(t.Operation))
+	b, n := e.row(RowTask, r, t.No, 180+len(t.Service)+len(t.Operation)+len(t.Policy.NonRetryable))
 	b = binary.AppendUvarint(b, uint64(t.Chunk))
 	b = appendBytes(b, t.Service)
 	b = appendBytes(b, t.Operation)
 	b = appendPolicy(b, t.Policy)
+	b = appendLimits(b, t.Limits)
 	e.put(appendMillis(b, t.ScheduledAt), n, false)
 }
 
@@ -101,6 +102,28 @@ func (e *RowEncoder) PutSignal(r *record.RunRow, s *record.SignalRow) {
 
 // DeleteSignal deletes a signal that is consumed.
 func (e *RowEncoder) DeleteSignal(r *record.RunRow, no uint64) { e.deleteRow(RowSignal, r, no) }
+
+// PutChild writes an open child or an awaited workflow.
+func (e *RowEncoder) PutChild(r *record.RunRow, c *record.ChildRow) {
+	b, n := e.row(RowChild, r, c.No, 24+len(c.WorkflowID)+len(c.Type))
+	b = appendBytes(b, c.WorkflowID)
+	b = appendBytes(b, c.Type)
+	e.put(append(b, byte(c.Close)), n, false)
+}
+
+// DeleteChild deletes a child that is no longer open.
+func (e *RowEncoder) DeleteChild(r *record.RunRow, no uint64) { e.deleteRow(RowChild, r, no) }
+
+// PutUpdate writes an update that waits for its answer.
+func (e *RowEncoder) PutUpdate(r *record.RunRow, u *record.UpdateRow) {
+	b, n := e.row(RowUpdate, r, u.No, 32+len(u.Name)+len(u.CommandID))
+	b = binary.AppendUvarint(b, uint64(u.Chunk))
+	b = appendBytes(b, u.Name)
+	e.put(appendBytes(b, u.CommandID), n, false)
+}
+
+// DeleteUpdate deletes an update that is answered.
+func (e *RowEncoder) DeleteUpdate(r *record.RunRow, no uint64) { e.deleteRow(RowUpdate, r, no) }
 
 // PutCommand writes which event a command ID became (I1).
 func (e *RowEncoder) PutCommand(r *record.RunRow, c *record.CommandRow) {

@@ -241,7 +241,9 @@ func appendPolicy(dst []byte, p record.RetryPolicy) []byte {
 	dst = binary.AppendVarint(dst, int64(p.Initial))
 	dst = binary.AppendVarint(dst, int64(p.Max))
 	dst = binary.BigEndian.AppendUint64(dst, math.Float64bits(p.Multiplier))
-	return binary.AppendUvarint(dst, uint64(p.MaxAttempts))
+	dst = binary.AppendUvarint(dst, uint64(p.MaxAttempts))
+	dst = binary.BigEndian.AppendUint64(dst, math.Float64bits(p.Jitter))
+	return appendBytes(dst, p.NonRetryable)
 }
 
 func (r *reader) policy() (p record.RetryPolicy) {
@@ -251,7 +253,26 @@ func (r *reader) policy() (p record.RetryPolicy) {
 	return record.RetryPolicy{
 		Initial: r.duration(), Max: r.duration(),
 		Multiplier: math.Float64frombits(r.uint64()), MaxAttempts: r.uint32(),
+		Jitter: math.Float64frombits(r.uint64()), NonRetryable: r.string(),
 	}
+}
+
+func appendLimits(dst []byte, l record.TaskLimits) []byte {
+	if l.IsZero() {
+		return append(dst, 0)
+	}
+	dst = append(dst, 1)
+	for _, d := range [...]time.Duration{l.Queued, l.Attempt, l.Total, l.Heartbeat} {
+		dst = binary.AppendVarint(dst, int64(d))
+	}
+	return dst
+}
+
+func (r *reader) limits() record.TaskLimits {
+	if !r.bool() {
+		return record.TaskLimits{}
+	}
+	return record.TaskLimits{Queued: r.duration(), Attempt: r.duration(), Total: r.duration(), Heartbeat: r.duration()}
 }
 
 func appendPosition(dst []byte, p record.Position) []byte {

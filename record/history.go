@@ -27,13 +27,30 @@ const (
 	KindTaskFailed      HistoryKind = 4
 	KindTimerFired      HistoryKind = 5
 	KindVersionPinned   HistoryKind = 6
-	KindTaskScheduled   HistoryKind = 64
-	KindTimerStarted    HistoryKind = 65
-	KindTimerCancelled  HistoryKind = 66
-	KindSignalConsumed  HistoryKind = 67
-	KindRunCompleted    HistoryKind = 68
-	KindRunFailed       HistoryKind = 69
-	historyKindDecision HistoryKind = 64
+	KindCancelRequested HistoryKind = 7
+	KindChildClosed     HistoryKind = 8
+	KindUpdateReceived  HistoryKind = 9
+	KindRunTerminated   HistoryKind = 10
+
+	KindTaskScheduled        HistoryKind = 64
+	KindTimerStarted         HistoryKind = 65
+	KindTimerCancelled       HistoryKind = 66
+	KindSignalConsumed       HistoryKind = 67
+	KindRunCompleted         HistoryKind = 68
+	KindRunFailed            HistoryKind = 69
+	KindTaskCancelled        HistoryKind = 70
+	KindLocalScheduled       HistoryKind = 71
+	KindChildScheduled       HistoryKind = 72
+	KindChildCancelRequested HistoryKind = 73
+	KindWorkflowAwaited      HistoryKind = 74
+	KindSignalSent           HistoryKind = 75
+	KindUpdateCompleted      HistoryKind = 76
+	KindPatchMarked          HistoryKind = 77
+	KindAttributesSet        HistoryKind = 78
+	KindPublished            HistoryKind = 79
+	KindRunCancelled         HistoryKind = 80
+	KindRunContinued         HistoryKind = 81
+	historyKindDecision      HistoryKind = 64
 )
 
 // IsInput reports whether the event starts a turn.
@@ -67,6 +84,38 @@ func (k HistoryKind) String() string {
 		return "run_completed"
 	case KindRunFailed:
 		return "run_failed"
+	case KindCancelRequested:
+		return "cancel_requested"
+	case KindChildClosed:
+		return "child_closed"
+	case KindUpdateReceived:
+		return "update_received"
+	case KindRunTerminated:
+		return "run_terminated"
+	case KindTaskCancelled:
+		return "task_cancelled"
+	case KindLocalScheduled:
+		return "local_scheduled"
+	case KindChildScheduled:
+		return "child_scheduled"
+	case KindChildCancelRequested:
+		return "child_cancel_requested"
+	case KindWorkflowAwaited:
+		return "workflow_awaited"
+	case KindSignalSent:
+		return "signal_sent"
+	case KindUpdateCompleted:
+		return "update_completed"
+	case KindPatchMarked:
+		return "patch_marked"
+	case KindAttributesSet:
+		return "attributes_set"
+	case KindPublished:
+		return "published"
+	case KindRunCancelled:
+		return "run_cancelled"
+	case KindRunContinued:
+		return "run_continued"
 	}
 	return "unknown"
 }
@@ -77,7 +126,20 @@ type RunStarted struct {
 	Version   uint32
 	Input     []byte
 	CommandID string
+	Parent    Parent // zero: none
+	Previous  RunID  // the run that continued as this one; zero: none
+	Carry     []byte // what that run carried over beside the input; nil: nothing
 }
+
+// Parent names the history event of another run that started or awaits this one.
+type Parent struct {
+	WorkflowID string // empty: none
+	Run        RunID
+	Event      uint64 // of its ChildScheduled or WorkflowAwaited
+}
+
+// IsZero reports whether there is none.
+func (p Parent) IsZero() bool { return p.WorkflowID == "" }
 
 // SignalReceived is a signal that entered the run's buffer.
 type SignalReceived struct {
@@ -119,7 +181,19 @@ type TaskScheduled struct {
 	Input     []byte
 	InputHash uint64 // of Input (C4)
 	Policy    RetryPolicy
+	Limits    TaskLimits
 }
+
+// TaskLimits bound the time of a task; zero is no limit.
+type TaskLimits struct {
+	Queued    time.Duration // from an attempt's record to its start
+	Attempt   time.Duration // of one attempt, enforced by the worker
+	Total     time.Duration // of the task from its scheduling on, all attempts and pauses
+	Heartbeat time.Duration // between two signs of life of an attempt
+}
+
+// IsZero reports whether nothing is limited.
+func (l TaskLimits) IsZero() bool { return l == TaskLimits{} }
 
 // TimerStarted opens a durable timer.
 type TimerStarted struct {
@@ -148,6 +222,166 @@ type RunFailed struct {
 	Retain  time.Duration // as in RunCompleted
 }
 
+// CancelRequested asks the run's code to end: its root scope is cancelled.
+type CancelRequested struct {
+	CommandID string
+	Reason    string // for people
+	By        string // who asked; for people
+}
+
+// RunTerminated closes the run at once. Its code does not see it.
+type RunTerminated struct {
+	CommandID string
+	Reason    string // for people
+	By        string // who asked; for people
+	Retain    time.Duration
+}
+
+// ChildClosed closes a ChildScheduled or a WorkflowAwaited. Exactly one of Result and
+// Failure counts: Failure unless Status is StatusCompleted.
+type ChildClosed struct {
+	Child   uint64 // number of its ChildScheduled or WorkflowAwaited
+	Run     RunID  // zero: there is no run, the start was refused or nothing was found
+	Status  Status // of the other run; StatusNone: as Run's zero
+	Result  []byte
+	Failure Failure
+}
+
+// UpdateReceived is an update that was validated: the code answers it.
+type UpdateReceived struct {
+	Name      string
+	Payload   []byte
+	CommandID string // never empty
+}
+
+// TaskCancelled closes a task that nobody waits for any more.
+type TaskCancelled struct {
+	Task uint64
+}
+
+// LocalScheduled opens a task that runs in the engine, after the commit. It is closed
+// as other tasks are.
+type LocalScheduled struct {
+	Name      string
+	Input     []byte
+	InputHash uint64 // of Input (C4)
+	Policy    RetryPolicy
+	Limits    TaskLimits // Attempt and Total
+}
+
+// ClosePolicy says what happens to an open child when its parent closes.
+type ClosePolicy uint8
+
+// Policies. The default is ChildTerminate.
+const (
+	ChildTerminate ClosePolicy = iota
+	ChildCancel
+	ChildAbandon
+)
+
+// String is the policy's name.
+func (p ClosePolicy) String() string {
+	switch p {
+	case ChildTerminate:
+		return "terminate"
+	case ChildCancel:
+		return "cancel"
+	case ChildAbandon:
+		return "abandon"
+	}
+	return "unknown"
+}
+
+// ChildScheduled starts another workflow, whose close closes it here. The child's run
+// ID derives from this run and the event's number (S4).
+type ChildScheduled struct {
+	WorkflowID string
+	Type       string
+	Input      []byte
+	InputHash  uint64 // of Input (C4)
+	Close      ClosePolicy
+}
+
+// ChildCancelRequested asks an open child to end.
+type ChildCancelRequested struct {
+	Child  uint64
+	Reason string
+}
+
+// WorkflowAwaited waits for the close of a workflow that was started elsewhere.
+type WorkflowAwaited struct {
+	WorkflowID string
+}
+
+// SignalSent gives a signal to another workflow.
+type SignalSent struct {
+	WorkflowID  string
+	Name        string
+	Payload     []byte
+	PayloadHash uint64 // of Payload (C4)
+}
+
+// UpdateCompleted answers an update. Failure counts where it is not nil.
+type UpdateCompleted struct {
+	Update  uint64 // number of its UpdateReceived
+	Result  []byte
+	Failure *Failure
+}
+
+// PatchMarked notes that the code of the run took a patch.
+type PatchMarked struct {
+	ID string
+}
+
+// AttributesSet changes search attributes of the run. A value is JSON: a string,
+// number, boolean or RFC 3339 time as its type says, or null to remove it.
+type AttributesSet struct {
+	Attributes []Attribute // ascending by name
+}
+
+// Attribute is one search attribute.
+type Attribute struct {
+	Name  string
+	Type  AttributeType
+	Value []byte // in the order-keeping form of its type; nil: removed
+}
+
+// AttributeType is the type of a search attribute's value.
+type AttributeType uint8
+
+// Types of attributes, and the order-keeping bytes of their values. Never renumber.
+const (
+	AttributeText  AttributeType = 1 // UTF-8
+	AttributeInt   AttributeType = 2 // 8 bytes, big-endian, sign bit turned over
+	AttributeFloat AttributeType = 3 // 8 bytes, ordered as the numbers are
+	AttributeBool  AttributeType = 4 // 1 byte, 0 or 1
+	AttributeTime  AttributeType = 5 // Millis, as AttributeInt
+)
+
+// Published produces a record to a topic that engine.Config names, in the transaction
+// of its step.
+type Published struct {
+	Topic       string
+	Key         []byte
+	Payload     []byte
+	PayloadHash uint64 // of Key and Payload (C4)
+}
+
+// RunCancelled closes the run because it was asked to end and did.
+type RunCancelled struct {
+	Failure Failure
+	Retain  time.Duration // as in RunCompleted
+}
+
+// RunContinued closes the run; another of the same workflow goes on in its place,
+// with the same workflow ID, buffered signals and open children.
+type RunContinued struct {
+	Input     []byte
+	InputHash uint64 // of Input and Carry (C4)
+	Carry     []byte // given to the next run beside its input; nil: nothing
+	Retain    time.Duration
+}
+
 // HistoryKind makes each a HistoryBody.
 func (*RunStarted) HistoryKind() HistoryKind           { return KindRunStarted }
 func (*SignalReceived) HistoryKind() HistoryKind       { return KindSignalReceived }
@@ -161,6 +395,22 @@ func (*TimerCancelled) HistoryKind() HistoryKind       { return KindTimerCancell
 func (*SignalConsumed) HistoryKind() HistoryKind       { return KindSignalConsumed }
 func (*RunCompleted) HistoryKind() HistoryKind         { return KindRunCompleted }
 func (*RunFailed) HistoryKind() HistoryKind            { return KindRunFailed }
+func (*CancelRequested) HistoryKind() HistoryKind      { return KindCancelRequested }
+func (*ChildClosed) HistoryKind() HistoryKind          { return KindChildClosed }
+func (*UpdateReceived) HistoryKind() HistoryKind       { return KindUpdateReceived }
+func (*RunTerminated) HistoryKind() HistoryKind        { return KindRunTerminated }
+func (*TaskCancelled) HistoryKind() HistoryKind        { return KindTaskCancelled }
+func (*LocalScheduled) HistoryKind() HistoryKind       { return KindLocalScheduled }
+func (*ChildScheduled) HistoryKind() HistoryKind       { return KindChildScheduled }
+func (*ChildCancelRequested) HistoryKind() HistoryKind { return KindChildCancelRequested }
+func (*WorkflowAwaited) HistoryKind() HistoryKind      { return KindWorkflowAwaited }
+func (*SignalSent) HistoryKind() HistoryKind           { return KindSignalSent }
+func (*UpdateCompleted) HistoryKind() HistoryKind      { return KindUpdateCompleted }
+func (*PatchMarked) HistoryKind() HistoryKind          { return KindPatchMarked }
+func (*AttributesSet) HistoryKind() HistoryKind        { return KindAttributesSet }
+func (*Published) HistoryKind() HistoryKind            { return KindPublished }
+func (*RunCancelled) HistoryKind() HistoryKind         { return KindRunCancelled }
+func (*RunContinued) HistoryKind() HistoryKind         { return KindRunContinued }
 
 // RetryPolicy says when a task is tried again after a retryable failure. The
 // zero value is the built-in policy: 1 s, doubling up to 100 s, without end.
@@ -169,6 +419,10 @@ type RetryPolicy struct {
 	Max         time.Duration // longest pause; 0: 100 s
 	Multiplier  float64       // 0: 2
 	MaxAttempts uint32        // 0: without end
+	Jitter      float64       // share of a pause by which it varies up or down; 0: 0.2; negative: none
+	// NonRetryable are kinds or codes of failures that end the task at once, separated
+	// by spaces.
+	NonRetryable string
 }
 
 // IsZero reports whether p is the built-in policy.

@@ -10,6 +10,9 @@ const (
 	StatusRunning
 	StatusCompleted
 	StatusFailed
+	StatusCancelled
+	StatusTerminated
+	StatusContinued // another run of the workflow goes on
 )
 
 // String is the status as the API shows it.
@@ -21,6 +24,12 @@ func (s Status) String() string {
 		return "completed"
 	case StatusFailed:
 		return "failed"
+	case StatusCancelled:
+		return "cancelled"
+	case StatusTerminated:
+		return "terminated"
+	case StatusContinued:
+		return "continued"
 	}
 	return "none"
 }
@@ -31,32 +40,56 @@ func (s Status) Closed() bool { return s > StatusRunning }
 // RunRow is derived from a run's chunks: what must be known of a run without its
 // history. Payloads stay in the chunks.
 type RunRow struct {
-	WorkflowID  string
-	Run         RunID
-	Type        string
-	Version     uint32
-	Status      Status
-	StartedAt   Millis
-	ClosedAt    Millis // 0 while running
-	UpdatedAt   Millis // time of the last turn
-	Events      uint64 // number of the last history event
-	Chunks      uint32 // number of the last chunk, from 1
-	CloseEvent  uint64 // number of the closing event; 0 while running
-	CloseChunk  uint32 // chunk that holds it
-	DropAt      Millis // when the chunks are dropped; 0 while running
-	OpenTasks   uint32
-	OpenTimers  uint32
-	OpenSignals uint32 // buffered, not consumed
+	WorkflowID   string
+	Run          RunID
+	Type         string
+	Version      uint32
+	Status       Status
+	StartedAt    Millis
+	ClosedAt     Millis // 0 while running
+	UpdatedAt    Millis // time of the last turn
+	Events       uint64 // number of the last history event
+	Chunks       uint32 // number of the last chunk, from 1
+	CloseEvent   uint64 // number of the closing event; 0 while running
+	CloseChunk   uint32 // chunk that holds it
+	DropAt       Millis // when the chunks are dropped; 0 while running
+	OpenTasks    uint32
+	OpenTimers   uint32
+	OpenSignals  uint32 // buffered, not consumed
+	OpenChildren uint32 // with awaited workflows
+	OpenUpdates  uint32
+	Parent       Parent // zero: none
+	CancelAsked  bool   // a CancelRequested is in the history
 }
 
 // TaskRow is derived: an open task.
 type TaskRow struct {
-	No          uint64 // of its TaskScheduled
+	No          uint64 // of its TaskScheduled or LocalScheduled
 	Chunk       uint32 // chunk that holds it, for its input
-	Service     string
-	Operation   string
+	Service     string // empty: a local task
+	Operation   string // of a local task: its name
 	Policy      RetryPolicy
+	Limits      TaskLimits
 	ScheduledAt Millis
+}
+
+// Local reports whether the task runs in the engine.
+func (t *TaskRow) Local() bool { return t.Service == "" }
+
+// ChildRow is derived: an open child, or a workflow that is awaited.
+type ChildRow struct {
+	No         uint64 // of its ChildScheduled or WorkflowAwaited
+	WorkflowID string
+	Type       string // empty: awaited only
+	Close      ClosePolicy
+}
+
+// UpdateRow is derived: an update that the code has not answered yet.
+type UpdateRow struct {
+	No        uint64 // of its UpdateReceived
+	Chunk     uint32 // chunk that holds it, for its payload
+	Name      string
+	CommandID string
 }
 
 // TimerRow is derived: an open timer.

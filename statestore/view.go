@@ -76,6 +76,10 @@ func addRow(s *machine.State, k codec.Key, value []byte) (err error) {
 		err = add(&s.Timers, codec.DecodeTimerRow, k, value)
 	case codec.RowSignal:
 		err = add(&s.Signals, codec.DecodeSignalRow, k, value)
+	case codec.RowChild:
+		err = add(&s.Children, codec.DecodeChildRow, k, value)
+	case codec.RowUpdate:
+		err = add(&s.Updates, codec.DecodeUpdateRow, k, value)
 	case codec.RowAttempt:
 		err = add(&s.Attempts, codec.DecodeAttemptRow, k, clone(value))
 	case codec.RowInbox:

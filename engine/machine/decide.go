@@ -61,6 +61,10 @@ func Decide(cfg DecideConfig, next uint64, now record.Millis, decisions []record
 			b.Retain = cfg.RetainCompleted
 		case *record.RunFailed:
 			b.Retain = cfg.RetainFailed
+		case *record.RunCancelled:
+			b.Retain = cfg.RetainFailed
+		case *record.RunContinued:
+			b.Retain = cfg.RetainCompleted
 		}
 		events = append(events, record.HistoryEvent{No: next + uint64(i), At: now, Body: d})
 	}
@@ -81,6 +85,28 @@ func payloadLen(b record.HistoryBody) int {
 		return len(b.Result)
 	case *record.RunFailed:
 		return len(b.Failure.Problem) + len(b.Failure.Message)
+	case *record.LocalScheduled:
+		return len(b.Input)
+	case *record.ChildScheduled:
+		return len(b.Input)
+	case *record.ChildClosed:
+		return len(b.Result) + len(b.Failure.Problem) + len(b.Failure.Message)
+	case *record.SignalSent:
+		return len(b.Payload)
+	case *record.UpdateReceived:
+		return len(b.Payload)
+	case *record.UpdateCompleted:
+		return len(b.Result)
+	case *record.Published:
+		return len(b.Key) + len(b.Payload)
+	case *record.RunContinued:
+		return len(b.Input) + len(b.Carry)
+	case *record.AttributesSet:
+		n := 0
+		for i := range b.Attributes {
+			n += len(b.Attributes[i].Value)
+		}
+		return n
 	}
 	return 0
 }
@@ -91,7 +117,7 @@ func EventBytes(e record.HistoryEvent) int {
 	n := 64 + payloadLen(e.Body)
 	switch b := e.Body.(type) {
 	case *record.RunStarted:
-		n += len(b.Type) + len(b.CommandID)
+		n += len(b.Type) + len(b.CommandID) + len(b.Parent.WorkflowID) + len(b.Carry)
 	case *record.SignalReceived:
 		n += len(b.Name) + len(b.CommandID)
 	case *record.TaskScheduled:
@@ -102,8 +128,51 @@ func EventBytes(e record.HistoryEvent) int {
 		n += attemptsLen(b.Attempts) + failureLen(&b.Failure)
 	case *record.RunFailed:
 		n += failureLen(&b.Failure)
+	default:
+		n += textLen(b)
 	}
 	return n
+}
+
+// textLen bounds the texts of what is rare.
+func textLen(b record.HistoryBody) int {
+	switch b := b.(type) {
+	case *record.CancelRequested:
+		return len(b.CommandID) + len(b.Reason) + len(b.By)
+	case *record.RunTerminated:
+		return len(b.CommandID) + len(b.Reason) + len(b.By)
+	case *record.ChildClosed:
+		return failureLen(&b.Failure)
+	case *record.UpdateReceived:
+		return len(b.Name) + len(b.CommandID)
+	case *record.LocalScheduled:
+		return 32 + len(b.Name)
+	case *record.ChildScheduled:
+		return len(b.WorkflowID) + len(b.Type)
+	case *record.ChildCancelRequested:
+		return len(b.Reason)
+	case *record.WorkflowAwaited:
+		return len(b.WorkflowID)
+	case *record.SignalSent:
+		return len(b.WorkflowID) + len(b.Name)
+	case *record.UpdateCompleted:
+		if b.Failure != nil {
+			return failureLen(b.Failure)
+		}
+	case *record.PatchMarked:
+		return len(b.ID)
+	case *record.AttributesSet:
+		n := 0
+		for i := range b.Attributes {
+			n += 24 + len(b.Attributes[i].Name)
+		}
+		return n
+	case *record.Published:
+		return len(b.Topic)
+	case *record.RunCancelled:
+		return failureLen(&b.Failure)
+	}
+	return 0
 }
 
 func attemptsLen(as []record.Attempt) (n int) {

@@ -15,6 +15,8 @@ type flushed struct {
 	tasks    []record.TaskRow
 	timers   []record.TimerRow
 	signals  []record.SignalRow
+	children []record.ChildRow
+	updates  []record.UpdateRow
 	attempts []record.AttemptRow
 	stuck    *record.StuckRow
 	inbox    []uint64
@@ -35,6 +37,8 @@ func (s *State) Flush(w RowWriter) {
 	diff(f.tasks, s.Tasks, taskNo, same[record.TaskRow], func(t *record.TaskRow) { w.PutTask(r, t) }, func(no uint64) { w.DeleteTask(r, no) })
 	diff(f.timers, s.Timers, timerNo, same[record.TimerRow], func(t *record.TimerRow) { w.PutTimer(r, t) }, func(no uint64) { w.DeleteTimer(r, no) })
 	diff(f.signals, s.Signals, signalNo, same[record.SignalRow], func(t *record.SignalRow) { w.PutSignal(r, t) }, func(no uint64) { w.DeleteSignal(r, no) })
+	diff(f.children, s.Children, childNo, same[record.ChildRow], func(c *record.ChildRow) { w.PutChild(r, c) }, func(no uint64) { w.DeleteChild(r, no) })
+	diff(f.updates, s.Updates, updateNo, same[record.UpdateRow], func(u *record.UpdateRow) { w.PutUpdate(r, u) }, func(no uint64) { w.DeleteUpdate(r, no) })
 	diff(f.attempts, s.Attempts, attemptNo, sameAttempt, func(a *record.AttemptRow) { w.PutAttempt(r, a) }, func(no uint64) { w.DeleteAttempt(r, no) })
 	s.flushStuck(w)
 	s.flushInbox(w)
@@ -43,6 +47,8 @@ func (s *State) Flush(w RowWriter) {
 	f.tasks = append(f.tasks[:0], s.Tasks...)
 	f.timers = append(f.timers[:0], s.Timers...)
 	f.signals = append(f.signals[:0], s.Signals...)
+	f.children = append(f.children[:0], s.Children...)
+	f.updates = append(f.updates[:0], s.Updates...)
 	f.attempts = append(f.attempts[:0], s.Attempts...)
 }
 

@@ -24,7 +24,7 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 	r.Events, r.Chunks, r.UpdatedAt = e.No, chunk, e.At
 	switch b := e.Body.(type) {
 	case *record.RunStarted:
-		r.Type, r.Version, r.Status, r.StartedAt = b.Type, b.Version, record.StatusRunning, e.At
+		r.Type, r.Version, r.Status, r.StartedAt, r.Parent = b.Type, b.Version, record.StatusRunning, e.At, b.Parent
 		s.command(b.CommandID, e.No)
 	case *record.SignalReceived:
 		s.Signals = append(s.Signals, record.SignalRow{No: e.No, Chunk: chunk, Name: b.Name})
@@ -35,7 +35,7 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		r.Version = b.Version
 	case *record.TaskScheduled:
 		s.Tasks = append(s.Tasks, record.TaskRow{
-			No: e.No, Chunk: chunk, Service: b.Service, Operation: b.Operation, Policy: b.Policy, ScheduledAt: e.At,
+			No: e.No, Chunk: chunk, Service: b.Service, Operation: b.Operation, Policy: b.Policy, Limits: b.Limits, ScheduledAt: e.At,
 		})
 	case *record.HistoryTaskCompleted:
 		s.closeTask(b.Task)
@@ -51,10 +51,39 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		s.closeRun(record.StatusCompleted, e, chunk, e.At.Add(b.Retain))
 	case *record.RunFailed:
 		s.closeRun(record.StatusFailed, e, chunk, e.At.Add(b.Retain))
+	case *record.TaskCancelled:
+		s.closeTask(b.Task)
+	case *record.LocalScheduled:
+		s.Tasks = append(s.Tasks, record.TaskRow{
+			No: e.No, Chunk: chunk, Operation: b.Name, Policy: b.Policy, Limits: b.Limits, ScheduledAt: e.At,
+		})
+	case *record.CancelRequested:
+		r.CancelAsked = true
+		s.command(b.CommandID, e.No)
+	case *record.ChildScheduled:
+		s.Children = append(s.Children, record.ChildRow{No: e.No, WorkflowID: b.WorkflowID, Type: b.Type, Close: b.Close})
+	case *record.WorkflowAwaited:
+		s.Children = append(s.Children, record.ChildRow{No: e.No, WorkflowID: b.WorkflowID})
+	case *record.ChildClosed:
+		s.Children = remove(s.Children, b.Child, childNo)
+	case *record.UpdateReceived:
+		s.Updates = append(s.Updates, record.UpdateRow{No: e.No, Chunk: chunk, Name: b.Name, CommandID: b.CommandID})
+		s.command(b.CommandID, e.No)
+	case *record.UpdateCompleted:
+		s.Updates = remove(s.Updates, b.Update, updateNo)
+	case *record.ChildCancelRequested, *record.SignalSent, *record.PatchMarked, *record.Published, *record.AttributesSet:
+	case *record.RunTerminated:
+		s.command(b.CommandID, e.No)
+		s.closeRun(record.StatusTerminated, e, chunk, e.At.Add(b.Retain))
+	case *record.RunCancelled:
+		s.closeRun(record.StatusCancelled, e, chunk, e.At.Add(b.Retain))
+	case *record.RunContinued:
+		s.closeRun(record.StatusContinued, e, chunk, e.At.Add(b.Retain))
 	default:
 		panic(fmt.Sprintf("machine: no fold for a history event of type %T", e.Body))
 	}
 	r.OpenTasks, r.OpenTimers, r.OpenSignals = uint32(len(s.Tasks)), uint32(len(s.Timers)), uint32(len(s.Signals))
+	r.OpenChildren, r.OpenUpdates = uint32(len(s.Children)), uint32(len(s.Updates))
 }
 
 func (s *State) command(id string, event uint64) {
@@ -72,6 +101,7 @@ func (s *State) closeTask(no uint64) {
 func (s *State) closeRun(status record.Status, e record.HistoryEvent, chunk uint32, drop record.Millis) {
 	s.Run.Status, s.Run.ClosedAt, s.Run.CloseEvent, s.Run.CloseChunk, s.Run.DropAt = status, e.At, e.No, chunk, drop
 	s.Tasks, s.Timers, s.Signals, s.Attempts, s.Inbox, s.Stuck = s.Tasks[:0], s.Timers[:0], s.Signals[:0], nil, nil, nil
+	s.Children, s.Updates = nil, nil
 }
 
 // SetAttempt overwrites the attempts of an open task. It is ignored for a task
@@ -136,6 +166,7 @@ func (s *State) Drop(commands []record.CommandRow) {
 	s.dropped = append(s.dropped, commands...)
 	s.Gone = true
 	s.Tasks, s.Timers, s.Signals, s.Attempts, s.Inbox, s.Stuck = nil, nil, nil, nil, nil, nil
+	s.Children, s.Updates = nil, nil
 	if s.Summary != nil {
 		s.Run = s.Summary.RunRow
 	}
@@ -166,6 +197,8 @@ func taskNo(t *record.TaskRow) uint64       { return t.No }
 func timerNo(t *record.TimerRow) uint64     { return t.No }
 func signalNo(t *record.SignalRow) uint64   { return t.No }
 func attemptNo(t *record.AttemptRow) uint64 { return t.Task }
+func childNo(t *record.ChildRow) uint64     { return t.No }
+func updateNo(t *record.UpdateRow) uint64   { return t.No }
 func inboxNo(t *record.InboxRow) uint64     { return t.No }
 
 func find[T any](rows []T, no uint64, key func(*T) uint64) *T {

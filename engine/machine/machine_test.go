@@ -31,6 +31,10 @@ func (m rowMap) PutTimer(r *record.RunRow, t *record.TimerRow)   { m.put("timer"
 func (m rowMap) DeleteTimer(r *record.RunRow, no uint64)         { m.del("timer", r, no) }
 func (m rowMap) PutSignal(r *record.RunRow, s *record.SignalRow) { m.put("signal", r, s.No, *s) }
 func (m rowMap) DeleteSignal(r *record.RunRow, no uint64)        { m.del("signal", r, no) }
+func (m rowMap) PutChild(r *record.RunRow, c *record.ChildRow)   { m.put("child", r, c.No, *c) }
+func (m rowMap) DeleteChild(r *record.RunRow, no uint64)         { m.del("child", r, no) }
+func (m rowMap) PutUpdate(r *record.RunRow, u *record.UpdateRow) { m.put("update", r, u.No, *u) }
+func (m rowMap) DeleteUpdate(r *record.RunRow, no uint64)        { m.del("update", r, no) }
 func (m rowMap) PutCommand(r *record.RunRow, c *record.CommandRow) {
 	m.put("command", r, c.CommandID, *c)
 }
@@ -57,9 +61,20 @@ func drawEvent(t *rapid.T, s *State) record.HistoryBody {
 		&record.SignalReceived{Name: "s", CommandID: fmt.Sprintf("c%d", s.Run.Events)},
 		&record.TaskScheduled{Service: "a", Operation: "b"},
 		&record.TimerStarted{Due: record.Millis(rapid.Int64Range(1, 1000).Draw(t, "due"))},
+		&record.LocalScheduled{Name: "l"},
+		&record.ChildScheduled{WorkflowID: "c", Type: "t"},
+		&record.WorkflowAwaited{WorkflowID: "o"},
+		&record.UpdateReceived{Name: "u", CommandID: fmt.Sprintf("c%d", s.Run.Events)},
+		&record.CancelRequested{CommandID: fmt.Sprintf("c%d", s.Run.Events)},
 	)
+	for i := range s.Children {
+		could = append(could, &record.ChildClosed{Child: s.Children[i].No})
+	}
+	for i := range s.Updates {
+		could = append(could, &record.UpdateCompleted{Update: s.Updates[i].No})
+	}
 	for i := range s.Tasks {
-		could = append(could, &record.HistoryTaskCompleted{Task: s.Tasks[i].No}, &record.HistoryTaskFailed{Task: s.Tasks[i].No})
+		could = append(could, &record.TaskCancelled{Task: s.Tasks[i].No}, &record.HistoryTaskCompleted{Task: s.Tasks[i].No}, &record.HistoryTaskFailed{Task: s.Tasks[i].No})
 	}
 	for i := range s.Timers {
 		could = append(could, &record.TimerFired{Timer: s.Timers[i].No}, &record.TimerCancelled{Timer: s.Timers[i].No})
@@ -68,7 +83,8 @@ func drawEvent(t *rapid.T, s *State) record.HistoryBody {
 		could = append(could, &record.SignalConsumed{Signal: s.Signals[i].No})
 	}
 	if rapid.IntRange(0, 30).Draw(t, "close") == 0 {
-		could = []record.HistoryBody{&record.RunCompleted{Retain: time.Hour}, &record.RunFailed{Retain: time.Hour}}
+		could = []record.HistoryBody{&record.RunCompleted{Retain: time.Hour}, &record.RunFailed{Retain: time.Hour},
+			&record.RunCancelled{Retain: time.Hour}, &record.RunTerminated{Retain: time.Hour}, &record.RunContinued{Retain: time.Hour}}
 	}
 	return rapid.SampledFrom(could).Draw(t, "event")
 }

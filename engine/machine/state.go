@@ -15,6 +15,8 @@ type State struct {
 	Tasks    []record.TaskRow    // open, ascending by No
 	Timers   []record.TimerRow   // open, ascending by No
 	Signals  []record.SignalRow  // buffered, ascending by No
+	Children []record.ChildRow   // open and awaited, ascending by No
+	Updates  []record.UpdateRow  // not answered, ascending by No
 	Attempts []record.AttemptRow // of open tasks that failed at least once
 	Stuck    *record.StuckRow    // nil: the run goes on
 	Inbox    []record.InboxRow   // waiting inputs, ascending by No; payloads included
@@ -43,6 +45,10 @@ type RowWriter interface {
 	DeleteTimer(r *record.RunRow, no uint64)
 	PutSignal(r *record.RunRow, s *record.SignalRow)
 	DeleteSignal(r *record.RunRow, no uint64)
+	PutChild(r *record.RunRow, c *record.ChildRow)
+	DeleteChild(r *record.RunRow, no uint64)
+	PutUpdate(r *record.RunRow, u *record.UpdateRow)
+	DeleteUpdate(r *record.RunRow, no uint64)
 	PutCommand(r *record.RunRow, c *record.CommandRow)
 	DeleteCommand(r *record.RunRow, commandID string)
 	PutDue(d record.Due)
@@ -97,6 +103,7 @@ func Restored(s State) *State {
 	f.listed = f.exists || s.Summary != nil
 	f.tasks, f.timers = slices.Clone(s.Tasks), slices.Clone(s.Timers)
 	f.signals, f.attempts = slices.Clone(s.Signals), slices.Clone(s.Attempts)
+	f.children, f.updates = slices.Clone(s.Children), slices.Clone(s.Updates)
 	if s.Stuck != nil {
 		row := *s.Stuck
 		f.stuck = &row

@@ -304,6 +304,12 @@ func commandOf(b record.HistoryBody) string {
 		return b.CommandID
 	case *record.SignalReceived:
 		return b.CommandID
+	case *record.UpdateReceived:
+		return b.CommandID
+	case *record.CancelRequested:
+		return b.CommandID
+	case *record.RunTerminated:
+		return b.CommandID
 	}
 	return ""
 }

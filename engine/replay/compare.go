@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/odradek/odradek/internal/coro"
 	"github.com/odradek/odradek/record"
@@ -64,9 +65,54 @@ func compare(code, history record.HistoryBody) (same, sameInput bool) {
 		return ok, ok && bytes.Equal(c.Result, h.Result)
 	case *record.RunFailed:
 		h, ok := history.(*record.RunFailed)
-		return ok, ok && c.Failure.Kind == h.Failure.Kind && c.Failure.Code == h.Failure.Code && c.Failure.Message == h.Failure.Message
+		return ok, ok && sameFailure(&c.Failure, &h.Failure)
+	case *record.TaskCancelled:
+		h, ok := history.(*record.TaskCancelled)
+		return ok && c.Task == h.Task, true
+	case *record.LocalScheduled:
+		h, ok := history.(*record.LocalScheduled)
+		return ok && c.Name == h.Name, ok && c.InputHash == h.InputHash
+	case *record.ChildScheduled:
+		h, ok := history.(*record.ChildScheduled)
+		return ok && c.WorkflowID == h.WorkflowID && c.Type == h.Type, ok && c.InputHash == h.InputHash
+	case *record.ChildCancelRequested:
+		h, ok := history.(*record.ChildCancelRequested)
+		return ok && c.Child == h.Child, true
+	case *record.WorkflowAwaited:
+		h, ok := history.(*record.WorkflowAwaited)
+		return ok && c.WorkflowID == h.WorkflowID, true
+	case *record.SignalSent:
+		h, ok := history.(*record.SignalSent)
+		return ok && c.WorkflowID == h.WorkflowID && c.Name == h.Name, ok && c.PayloadHash == h.PayloadHash
+	case *record.UpdateCompleted:
+		h, ok := history.(*record.UpdateCompleted)
+		return ok && c.Update == h.Update && (c.Failure == nil) == (h.Failure == nil),
+			ok && bytes.Equal(c.Result, h.Result) && (c.Failure == nil || h.Failure == nil || sameFailure(c.Failure, h.Failure))
+	case *record.PatchMarked:
+		h, ok := history.(*record.PatchMarked)
+		return ok && c.ID == h.ID, true
+	case *record.AttributesSet:
+		h, ok := history.(*record.AttributesSet)
+		return ok, ok && slices.EqualFunc(c.Attributes, h.Attributes, sameAttribute)
+	case *record.Published:
+		h, ok := history.(*record.Published)
+		return ok && c.Topic == h.Topic, ok && c.PayloadHash == h.PayloadHash
+	case *record.RunCancelled:
+		h, ok := history.(*record.RunCancelled)
+		return ok, ok && sameFailure(&c.Failure, &h.Failure)
+	case *record.RunContinued:
+		h, ok := history.(*record.RunContinued)
+		return ok, ok && c.InputHash == h.InputHash
 	}
 	return false, false
+}
+
+func sameFailure(a, b *record.Failure) bool {
+	return a.Kind == b.Kind && a.Code == b.Code && a.Message == b.Message
+}
+
+func sameAttribute(a, b record.Attribute) bool {
+	return a.Name == b.Name && a.Type == b.Type && bytes.Equal(a.Value, b.Value)
 }
 
 // describe names a history event for people.
@@ -81,6 +127,26 @@ func describe(b record.HistoryBody) string {
 		return fmt.Sprintf("%s of timer %d", kind, b.Timer)
 	case *record.SignalConsumed:
 		return fmt.Sprintf("%s of signal %d", kind, b.Signal)
+	case *record.TaskCancelled:
+		return fmt.Sprintf("%s of task %d", kind, b.Task)
+	case *record.LocalScheduled:
+		return kind + " " + b.Name
+	case *record.ChildScheduled:
+		return kind + " " + b.Type + " " + b.WorkflowID
+	case *record.ChildCancelRequested:
+		return fmt.Sprintf("%s of child %d", kind, b.Child)
+	case *record.WorkflowAwaited:
+		return kind + " " + b.WorkflowID
+	case *record.SignalSent:
+		return kind + " " + b.Name + " to " + b.WorkflowID
+	case *record.UpdateCompleted:
+		return fmt.Sprintf("%s of update %d", kind, b.Update)
+	case *record.PatchMarked:
+		return kind + " " + b.ID
+	case *record.Published:
+		return kind + " to " + b.Topic
+	case *record.RunCancelled:
+		return kind + " with " + b.Failure.Error()
 	case *record.RunFailed:
 		return kind + " with " + b.Failure.Error()
 	case *record.SignalReceived:
