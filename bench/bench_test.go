@@ -60,9 +60,9 @@ func TestOracle(t *testing.T) {
 // writes, and goes on as the engine would.
 func TestRawRecordsAreTheEngines(t *testing.T) {
 	t.Parallel()
-	r := newRawRecords("ns", 0, newPayloads().bytes)
+	r := newRawRecords("ns", chainLoad, 0, newPayloads().bytes)
 	in := &r.command
-	for turn := range steps + 1 {
+	for turn := range chainLoad.steps + 1 {
 		if got := turnOf(in.Headers) + 1; got != turn {
 			t.Fatalf("turn %d counts as %d", turn, got)
 		}
@@ -70,7 +70,7 @@ func TestRawRecordsAreTheEngines(t *testing.T) {
 		if err != nil || len(events) != 2 || events[0].No != uint64(2*turn+1) {
 			t.Fatalf("chunk %d: %v, %v", turn, events, err)
 		}
-		if turn == steps {
+		if turn == chainLoad.steps {
 			break
 		}
 		var hs []record.Header
@@ -98,35 +98,79 @@ func TestResult(t *testing.T) {
 	t.Parallel()
 	at := func(engine, raw, bytes float64) (point, point) {
 		v := func(b float64) volume { return volume{"changelog": {Records: 4, Bytes: b}} }
-		return point{PerSecond: engine, Volume: v(bytes), CPU: map[string]float64{"broker": 0.1, "engine": 0.2}},
-			point{PerSecond: raw, Volume: v(1000), CPU: map[string]float64{"broker": 0.1}}
+		return point{loaded: loaded{P50: 3}, PerSecond: engine, Volume: v(bytes), CPU: map[string]float64{"broker": 0.1, "engine": 0.2}},
+			point{loaded: loaded{P50: 2}, PerSecond: raw, Volume: v(1000), CPU: map[string]float64{"broker": 0.1}}
 	}
+	half, most := 0.5, 0.35
+	goals := []goal{{Figure: "at.1000.ratio", Min: &half, About: "ratio"}, {Figure: "at.1000.cpu_s_per_1000", Max: &most, About: "CPU"}}
 	for name, c := range map[string]struct {
-		engine, bytes float64
-		valid, ok     bool
+		engine, bytes  float64
+		valid, ok, met bool
 	}{
-		"fast":          {2000, 1010, true, true},
-		"slow":          {900, 1010, true, false},
-		"less work":     {2000, 900, false, false},
-		"more work too": {2000, 1100, false, false},
+		"fast":          {2100, 1010, true, true, true},
+		"fast enough":   {1500, 1010, true, true, false},
+		"slow":          {900, 1010, true, false, false},
+		"less work":     {2100, 900, false, false, true},
+		"more work too": {2100, 1100, false, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newResult(config{row: rowChainExternal, reps: 3})
-			for _, level := range levels {
+			r := newResult(config{row: "chain-external", reps: 3})
+			for _, key := range []string{"1", "1000"} {
 				for i := range 3 { // the middle pair counts
 					e, w := at(c.engine*float64(i+1)/2, 4000, c.bytes)
-					r.add(level, e, w)
+					r.add(key, e, w)
 				}
 			}
 			r.finish()
-			f := r.At["1000"]
-			if r.Valid != c.valid || r.OK != c.ok || f.PerSecond != c.engine || f.RawPerSecond != 4000 || f.Ratio != round(c.engine/4000, 3) || r.CPU != 0.3 {
-				t.Errorf("%+v, valid %v, ok %v", f, r.Valid, r.OK)
+			if err := r.judge(goals); err != nil {
+				t.Fatal(err)
 			}
-			if text := r.markdown(); strings.Contains(text, "INVALID") == c.valid || !strings.Contains(text, "MISSED") {
+			f := r.At["1000"]
+			if r.Valid != c.valid || r.OK != c.ok || r.Met != c.met || f.PerSecond != c.engine || f.RawPerSecond != 4000 || f.Ratio != round(c.engine/4000, 3) || f.P50Ratio != 1.5 || r.CPU != 0.3 {
+				t.Errorf("%+v, valid %v, ok %v, met %v", f, r.Valid, r.OK, r.Met)
+			}
+			if text := r.markdown(); strings.Contains(text, "INVALID") == c.valid || strings.Contains(text, "MISSED") == c.met {
 				t.Errorf("the report:\n%s", text)
 			}
 		})
+	}
+}
+
+// TestSpreadOverABoundIsUnresolved: a goal counts only where the noise lets it be seen.
+func TestSpreadOverABoundIsUnresolved(t *testing.T) {
+	t.Parallel()
+	bound := 10.0
+	for name, c := range map[string]struct {
+		values []float64
+		word   string
+	}{
+		"above":     {[]float64{11, 12, 13, 14, 15}, "met"},
+		"one below": {[]float64{9, 12, 13, 14, 15}, "met"},
+		"below":     {[]float64{5, 6, 7, 8, 9}, "MISSED"},
+		"around":    {[]float64{8, 9, 10.5, 11, 12}, "unresolved"},
+	} {
+		r := newResult(config{})
+		r.set("x", c.values...)
+		if err := r.judge([]goal{{Figure: "figures.x", Min: &bound}}); err != nil {
+			t.Fatal(err)
+		}
+		if r.goals[0].Word != c.word || r.Met != (c.word == "met") {
+			t.Errorf("%s: %s", name, r.goals[0].Word)
+		}
+	}
+	r := newResult(config{})
+	if err := r.judge([]goal{{Figure: "figures.nothing", Min: &bound}}); err == nil {
+		t.Error("a goal for a figure that is not there is met")
+	}
+}
+
+// TestEveryRowHasGoals: goals.json names each row, and no other.
+func TestEveryRowHasGoals(t *testing.T) {
+	t.Parallel()
+	for _, r := range rows() {
+		if _, err := goalsOf("goals.json", r.name); err != nil {
+			t.Error(err)
+		}
 	}
 }

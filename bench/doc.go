@@ -1,11 +1,13 @@
 // Bench measures what an engine makes of its machine and its broker:
 //
 //	bin/bench -row chain-external [-reps 7] [-quick] [-profile DIR]
+//	bin/bench -row all
 //
-// It starts one real broker (package kafkatest), warms it up, and runs two sides
+// A row starts a real broker (package kafkatest) and warms it up. Most run two sides
 // against it in turn, each of three processes: engine, worker and client of this
 // product, and the raw loop, which writes the same records with no engine.
-// README.md says what a row measures and what it does not.
+// README.md says what a row measures and what it does not, goals.json what it is to
+// reach.
 //
 //	B1 Both sides write the same number of records with the same headers and sizes.
 //	   What they wrote is counted from outside, by the broker's offsets and log sizes,

@@ -9,18 +9,21 @@ import (
 )
 
 // engineStarter is the product's client over Kafka.
-type engineStarter struct{ cl client.Client }
+type engineStarter struct {
+	cl  client.Client
+	typ string
+}
 
 func (s side) newEngineStarter(ctx context.Context) (starter, error) {
 	cl, err := client.NewKafka(ctx, client.KafkaConfig{Namespace: s.namespace, Options: []kgo.Opt{kgo.SeedBrokers(s.seeds)}})
 	if err != nil {
 		return nil, err
 	}
-	return engineStarter{cl}, nil
+	return engineStarter{cl, s.load.name}, nil
 }
 
 func (e engineStarter) do(ctx context.Context, id string, input []byte) error {
-	run, err := e.cl.Start(ctx, client.StartRequest{WorkflowID: id, Type: chainType, Input: input})
+	run, err := e.cl.Start(ctx, client.StartRequest{WorkflowID: id, Type: e.typ, Input: input})
 	if err != nil {
 		return err
 	}

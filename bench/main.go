@@ -12,14 +12,13 @@ import (
 	"syscall"
 
 	"github.com/odradek/odradek/engine"
-	"github.com/odradek/odradek/workflow"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == roleEngine { // the shipped engine, with the row's workflow
 		os.Args = append(os.Args[:1], os.Args[2:]...)
 		serveProfiles(os.Getenv(profileEnv))
-		os.Exit(engine.Main(engine.Config{Workflows: []workflow.Definition{chain}}))
+		os.Exit(engine.Main(engine.Config{Workflows: definitions()}))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -49,7 +48,12 @@ func run(ctx context.Context, args []string) error {
 		fs := flag.NewFlagSet(role, flag.ContinueOnError)
 		fs.StringVar(&s.seeds, "seeds", "", "`brokers`")
 		fs.StringVar(&s.namespace, "namespace", "", "of the topics")
+		name := fs.String("load", chainLoad.name, "the `workload`")
 		if err := fs.Parse(args); err != nil {
+			return err
+		}
+		var err error
+		if s.load, err = workloadOf(*name); err != nil {
 			return err
 		}
 		serveProfiles(os.Getenv(profileEnv))
@@ -57,17 +61,15 @@ func run(ctx context.Context, args []string) error {
 	}
 	var cfg config
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
-	fs.StringVar(&cfg.row, "row", rowChainExternal, "what to measure: "+rowChainExternal)
+	fs.StringVar(&cfg.row, "row", rowAll, "what to measure: "+names(rows())+", or "+rowAll)
 	fs.IntVar(&cfg.reps, "reps", 7, "pairs of repetitions")
 	fs.BoolVar(&cfg.quick, "quick", false, "under a minute: a look, not a result; writes no files")
 	fs.IntVar(&cfg.partitions, "partitions", 1, "of the topics")
 	fs.StringVar(&cfg.results, "results", filepath.Join("bench", "results"), "`folder` of the results")
+	fs.StringVar(&cfg.goals, "goals", filepath.Join("bench", "goals.json"), "`file` of the goals")
 	fs.StringVar(&cfg.profile, "profile", "", "`folder` for CPU and allocation profiles at 1000 in flight")
 	if err := fs.Parse(args); err != nil {
 		return err
-	}
-	if cfg.row != rowChainExternal {
-		return fmt.Errorf("there is no row %q: the rows are %s", cfg.row, rowChainExternal)
 	}
 	if cfg.reps < 1 || cfg.partitions < 1 {
 		return errors.New("-reps and -partitions are at least 1")

@@ -7,13 +7,7 @@ import (
 	"os"
 	"runtime"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/odradek/odradek/test/kafkatest"
 )
-
-const rowChainExternal = "chain-external"
 
 type config struct {
 	row        string
@@ -21,11 +15,9 @@ type config struct {
 	quick      bool
 	partitions int
 	results    string
+	goals      string
 	profile    string
 }
-
-// levels are the numbers of workflows in flight.
-var levels = []int{1, 64, 1000, 4000}
 
 // times of a measurement: warm is before each load, jvm before all of them.
 type times struct{ jvm, side, warm, measure time.Duration }
@@ -39,74 +31,70 @@ func (c config) times() times {
 
 func cores() int { return runtime.NumCPU() }
 
-// measure is the row from the broker's start to the oracle's word.
-func (c config) measure(ctx context.Context) (err error) {
+// pairs is a row that measures the engine against the raw loop, in turn.
+type pairs struct {
+	name       string
+	load       workload
+	brokers    int   // 0: 1
+	partitions []int // nil: as the flag says
+	levels     []int // workflows in flight
+}
+
+func (p pairs) row(about string) row { return row{name: p.name, about: about, run: p.run} }
+
+func (p pairs) run(ctx context.Context, c config) (*result, error) {
 	if c.quick {
 		c.reps = min(c.reps, 2)
 	}
-	b := &bed{cfg: c}
-	if b.self, err = os.Executable(); err != nil {
-		return err
+	counts := p.partitions
+	if counts == nil {
+		counts = []int{c.partitions}
 	}
-	if b.dir, err = os.MkdirTemp("", "odradek-bench-"); err != nil {
-		return err
-	}
-	b.cluster, err = kafkatest.Launch(ctx, kafkatest.Config{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.cluster.Close()) }()
-	if b.admin, err = kgo.NewClient(kgo.SeedBrokers(b.cluster.Seeds()...)); err != nil {
-		return err
-	}
-	defer b.admin.Close()
-	defer func() { err = errors.Join(err, b.procs.Close()) }()
-	t := c.times()
-	say("warm the broker up: %v, then each side: %v", t.jvm, t.side)
-	if err := b.cluster.WarmUp(ctx, t.jvm); err != nil {
-		return err
-	}
-	eng, err := b.open(ctx, "engine", roleEngine, roleWorker, roleClient)
-	if err != nil {
-		return err
-	}
-	defer eng.client.close()
-	raw, err := b.open(ctx, "raw", roleRawEngine, roleRawWorker, roleRawClient)
-	if err != nil {
-		return err
-	}
-	defer raw.client.close()
-	res := newResult(c)
-	if err := b.runAll(ctx, eng, raw, t, res); err != nil {
-		return err
-	}
-	for _, r := range []*running{eng, raw} {
-		judging, cancel := context.WithTimeout(ctx, 2*time.Minute)
-		err := r.oracle(judging, r.started)
-		cancel()
-		if err != nil {
-			res.invalid(fmt.Sprintf("the oracle of %s: %v", r.name, err))
-		} else {
-			say("the oracle: %d workflows of %s started and closed once", r.started, r.name)
+	return c.withBed(ctx, p.brokers, func(b *bed) (*result, error) {
+		res := newResult(c)
+		for _, n := range counts {
+			if err := p.count(ctx, b, n, res); err != nil {
+				return nil, err
+			}
 		}
-	}
-	res.finish()
-	if err := res.write(); err != nil {
-		return err
-	}
-	if !res.OK {
-		return errors.New("not ok")
-	}
-	return os.RemoveAll(b.dir) // kept after a failure: it has the logs
+		res.finish()
+		for _, n := range counts[1:] {
+			res.set(fmt.Sprintf("%dp_to_%dp", n, counts[0]), res.At[p.key(n, p.levels[0])].Ratio/res.At[p.key(counts[0], p.levels[0])].Ratio)
+		}
+		return res, nil
+	})
 }
 
-func (b *bed) runAll(ctx context.Context, eng, raw *running, t times, res *result) error {
+// key of a level's figures in the result's line.
+func (p pairs) key(partitions, level int) string {
+	if len(p.partitions) > 1 {
+		return fmt.Sprintf("%dp", partitions)
+	}
+	return fmt.Sprint(level)
+}
+
+// count measures both sides on topics of n partitions.
+func (p pairs) count(ctx context.Context, b *bed, n int, res *result) error {
+	suffix := ""
+	if len(p.partitions) > 1 {
+		suffix = fmt.Sprintf("-%dp", n)
+	}
+	eng, err := b.open(ctx, sideSpec{name: "engine" + suffix, load: p.load, partitions: n, engine: roleEngine, worker: roleWorker, client: roleClient})
+	if err != nil {
+		return err
+	}
+	defer func() { eng.close() }()
+	raw, err := b.open(ctx, sideSpec{name: "raw" + suffix, load: p.load, partitions: n, engine: roleRawEngine, worker: roleRawWorker, client: roleRawClient})
+	if err != nil {
+		return err
+	}
+	defer func() { raw.close() }()
+	t := b.cfg.times()
 	for _, r := range []*running{eng, raw} {
-		if _, err := b.measure(ctx, r, load{InFlight: 1, Measure: t.warm}); err != nil {
-			return err
-		}
-		if _, err := b.measure(ctx, r, load{InFlight: 1000, Measure: t.side}); err != nil {
-			return err
+		for _, l := range []load{{InFlight: 1, Measure: t.warm}, {InFlight: 1000, Measure: t.side}} {
+			if _, err := b.measure(ctx, r, l); err != nil {
+				return err
+			}
 		}
 	}
 	if b.cfg.profile != "" {
@@ -115,24 +103,27 @@ func (b *bed) runAll(ctx context.Context, eng, raw *running, t times, res *resul
 		}
 	}
 	for rep := range b.cfg.reps {
-		for _, n := range levels {
-			pair := [2]*running{eng, raw}
+		for _, level := range p.levels {
+			order := [2]*running{eng, raw}
 			if rep%2 == 1 { // who begins alternates (B2)
-				pair = [2]*running{raw, eng}
+				order = [2]*running{raw, eng}
 			}
 			got := map[*running]point{}
-			for _, r := range pair {
-				p, err := b.measure(ctx, r, load{InFlight: n, Warm: t.warm, Measure: t.measure})
+			for _, r := range order {
+				at, err := b.measure(ctx, r, load{InFlight: level, Warm: t.warm, Measure: t.measure})
 				if err != nil {
 					return err
 				}
-				got[r] = p
+				got[r] = at
 			}
-			res.add(n, got[eng], got[raw])
-			say("%d/%d, %d in flight: engine %.0f/s p50 %.1f ms, raw %.0f/s p50 %.1f ms, ratio %.2f", rep+1, b.cfg.reps, n,
+			key := p.key(n, level)
+			res.add(key, got[eng], got[raw])
+			say("%d/%d, %s: engine %.0f/s p50 %.1f ms, raw %.0f/s p50 %.1f ms, ratio %.2f", rep+1, b.cfg.reps, key,
 				got[eng].PerSecond, ms(got[eng].P50), got[raw].PerSecond, ms(got[raw].P50), got[eng].PerSecond/got[raw].PerSecond)
 		}
 	}
+	b.judged(ctx, eng, res)
+	b.judged(ctx, raw, res)
 	return nil
 }
 

@@ -126,7 +126,7 @@ func (s side) rawLane(ctx context.Context, p int32) error {
 		}
 	})
 	g.Go(func() error {
-		templates := newTemplates(s.namespace)
+		templates := newTemplates(s.namespace, s.load)
 		for {
 			fetched := in.PollRecords(ctx, rawBatchMax)
 			if err := fetched.Err(); err != nil {
@@ -155,13 +155,12 @@ func batch(templates *templates, fetched kgo.Fetches, p int32) []*kgo.Record {
 		turn := turnOf(k.Headers) + 1
 		key := codec.AppendChunkKey(nil, string(k.Key), r.run, uint32(turn+1))
 		out = append(out, of(&r.chunks[turn], key, p))
-		if turn < steps {
-			out = append(out, of(&r.tasks[turn], k.Key, p))
-		}
-		switch turn {
-		case 0:
+		if turn == 0 {
 			out = append(out, of(&r.started, k.Key, p))
-		case steps:
+		}
+		if turn < len(r.tasks) {
+			out = append(out, of(&r.tasks[turn], k.Key, p))
+		} else {
 			out = append(out, of(&r.closed, k.Key, p))
 		}
 	})
@@ -293,7 +292,7 @@ func (s side) newRawStarter(ctx context.Context) (starter, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rawStarter{table: topology.TableZero(n), templates: newTemplates(s.namespace), done: make(chan struct{})}
+	r := &rawStarter{table: topology.TableZero(n), templates: newTemplates(s.namespace, s.load), done: make(chan struct{})}
 	if r.out, err = s.kafka(); err != nil {
 		return nil, err
 	}

@@ -17,12 +17,12 @@ import (
 // them, and no reader of the raw loop looks at the IDs inside headers and values.
 type rawRecords struct {
 	run     record.RunID
-	command kgo.Record            // client: start
-	tasks   [steps]kgo.Record     // engine: after the start and each event but the last
-	chunks  [steps + 1]kgo.Record // engine: of each turn
-	started kgo.Record            // engine: history
-	closed  kgo.Record            // engine: history
-	at      kgo.Record            // engine: positions row of a batch
+	command kgo.Record   // client: start
+	tasks   []kgo.Record // engine: after the start and each event but the last
+	chunks  []kgo.Record // engine: of each turn
+	started kgo.Record   // engine: history
+	closed  kgo.Record   // engine: history
+	at      kgo.Record   // engine: positions row of a batch
 }
 
 // templates are records of many workflows, so that IDs differ from record to record
@@ -32,10 +32,10 @@ type templates struct {
 	next atomic.Uint64
 }
 
-func newTemplates(namespace string) *templates {
+func newTemplates(namespace string, w workload) *templates {
 	t, payloads := &templates{}, newPayloads()
 	for n := range 1024 {
-		t.sets = append(t.sets, newRawRecords(namespace, n, payloads.bytes))
+		t.sets = append(t.sets, newRawRecords(namespace, w, n, payloads.bytes))
 	}
 	return t
 }
@@ -46,35 +46,35 @@ func (t *templates) any() *rawRecords { return t.sets[t.next.Add(1)%uint64(len(t
 // written into the closing event.
 const retention = 7 * 24 * time.Hour
 
-func newRawRecords(namespace string, n int, payload func() []byte) *rawRecords {
+func newRawRecords(namespace string, w workload, n int, payload func() []byte) *rawRecords {
 	names := topology.Names{Namespace: namespace}
 	id, now := workflowID(0), record.MillisOf(time.Now())
 	origin := record.Origin{Topic: record.TopicCommands, Offset: int64(n)}
-	run := record.RunRow{WorkflowID: id, Run: record.DeriveRunID(id, origin, now), Type: chainType, Version: chain.Version()}
+	run := record.RunRow{WorkflowID: id, Run: record.DeriveRunID(id, origin, now), Type: w.name, Version: 1}
 	commandID := rand.Text()
 	r := &rawRecords{run: run.Run}
-	r.command = kafkaRecord(names, codec.EncodeStart(id, &record.Start{CommandID: commandID, Type: chainType, Input: payload()}))
+	r.command = kafkaRecord(names, codec.EncodeStart(id, &record.Start{CommandID: commandID, Type: w.name, Input: payload()}))
 
 	var enc codec.RowEncoder
-	var input record.HistoryBody = &record.RunStarted{Type: chainType, Version: run.Version, Input: payload(), CommandID: commandID}
+	var input record.HistoryBody = &record.RunStarted{Type: w.name, Version: run.Version, Input: payload(), CommandID: commandID}
 	no := uint64(1)
-	for turn := range steps + 1 {
+	for turn := range w.steps + 1 {
 		var decision record.HistoryBody = &record.RunCompleted{Result: payload(), Retain: retention}
-		if turn < steps {
+		if turn < w.steps {
 			decision = &record.TaskScheduled{Service: service, Operation: operation, Input: payload()}
 		}
 		events := []record.HistoryEvent{{No: no, At: now, Body: input}, {No: no + 1, At: now, Body: decision}}
 		enc.PutChunk(&run, uint32(turn+1), events)
-		r.chunks[turn] = kgo.Record{Topic: names.Topic(record.TopicChangelog), Value: enc.Rows[turn].Value}
-		switch turn {
-		case 0:
+		r.chunks = append(r.chunks, kgo.Record{Topic: names.Topic(record.TopicChangelog), Value: enc.Rows[turn].Value})
+		if turn == 0 {
 			r.started = kafkaRecord(names, codec.EncodeHistory(namespace, &run, events[0]))
-		case steps:
+		}
+		if turn == w.steps {
 			r.closed = kafkaRecord(names, codec.EncodeHistory(namespace, &run, events[1]))
 		}
-		if turn < steps {
+		if turn < w.steps {
 			task := record.TaskRow{No: no + 1, Service: service, Operation: operation}
-			r.tasks[turn] = kafkaRecord(names, codec.EncodeTask(&run, &task, 1, payload()))
+			r.tasks = append(r.tasks, kafkaRecord(names, codec.EncodeTask(&run, &task, 1, payload())))
 			input = &record.HistoryTaskCompleted{Task: task.No, Result: payload()}
 		}
 		no += 2

@@ -28,11 +28,12 @@ type running struct {
 	pids    map[string]int // of all processes by role, the broker's too
 	profile map[string]string
 	procs   *proc.Group
+	running []*proc.Process // but the client
 	client  *clientProcess
 	started int // workflows, over all loads
 }
 
-// bed is the broker and what both sides share.
+// bed is the broker and what all sides share.
 type bed struct {
 	cfg     config
 	self    string // this program
@@ -42,39 +43,83 @@ type bed struct {
 	procs   proc.Group
 }
 
+// sideSpec is a side to be opened: the roles of its processes, an empty one is left out.
+type sideSpec struct {
+	name       string // of its namespace
+	load       workload
+	partitions int
+	engine     string
+	worker     string
+	client     string
+	engineEnv  []string
+}
+
+func (b *bed) common(namespace string) []string {
+	return []string{"--bootstrap-servers", strings.Join(b.cluster.Seeds(), ","), "--namespace", namespace}
+}
+
+// topics makes a namespace's topics.
+func (b *bed) topics(ctx context.Context, namespace string, partitions int) error {
+	args := append([]string{roleEngine, "topics", "create", "--topics-partitions", strconv.Itoa(partitions)}, b.common(namespace)...)
+	if out, err := exec.CommandContext(ctx, b.self, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("create the topics of %s: %w\n%s", namespace, err, out)
+	}
+	return nil
+}
+
+// engineArgs run the shipped engine with its defaults.
+func (b *bed) engineArgs(namespace, dataDir string) []string {
+	return append([]string{roleEngine, "run", "--data-dir", dataDir, "--api-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, b.common(namespace)...)
+}
+
 // open makes a side's topics and starts its processes.
-func (b *bed) open(ctx context.Context, name string, engine, worker, client string) (*running, error) {
+func (b *bed) open(ctx context.Context, spec sideSpec) (*running, error) {
 	r := &running{
-		side: side{seeds: b.cluster.Seeds()[0], namespace: name}, name: name, procs: &b.procs,
-		pids: map[string]int{"broker": b.cluster.Process(0).Pid()}, profile: map[string]string{},
+		side: side{seeds: strings.Join(b.cluster.Seeds(), ","), namespace: spec.name, load: spec.load}, name: spec.name, procs: &b.procs,
+		pids: map[string]int{}, profile: map[string]string{},
 	}
-	common := []string{"--bootstrap-servers", r.seeds, "--namespace", name}
-	create := exec.CommandContext(ctx, b.self, append([]string{roleEngine, "topics", "create", "--topics-partitions", strconv.Itoa(b.cfg.partitions)}, common...)...)
-	if out, err := create.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("create the topics of %s: %w\n%s", name, err, out)
+	for i := range b.cluster.Seeds() {
+		r.pids[fmt.Sprintf("broker%d", i)] = b.cluster.Process(i).Pid()
 	}
-	args := []string{engine, "-seeds", r.seeds, "-namespace", name}
-	if engine == roleEngine {
-		args = append([]string{engine, "run", "--data-dir", filepath.Join(b.dir, name), "--api-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, common...)
-	}
-	if err := b.start(r, engine, args); err != nil {
+	if err := b.topics(ctx, spec.name, spec.partitions); err != nil {
 		return nil, err
 	}
-	if err := b.start(r, worker, []string{worker, "-seeds", r.seeds, "-namespace", name}); err != nil {
+	of := func(role string) []string {
+		return []string{role, "-seeds", r.seeds, "-namespace", spec.name, "-load", spec.load.name}
+	}
+	args := of(spec.engine)
+	if spec.engine == roleEngine {
+		args = b.engineArgs(spec.name, filepath.Join(b.dir, spec.name))
+	}
+	if err := b.start(r, spec.engine, args, spec.engineEnv...); err != nil {
 		return nil, err
+	}
+	if spec.worker != "" {
+		if err := b.start(r, spec.worker, of(spec.worker)); err != nil {
+			return nil, err
+		}
 	}
 	var err error
-	r.client, err = startClient(b.self, filepath.Join(b.dir, client+".log"), b.profileEnv(r, client), client, "-seeds", r.seeds, "-namespace", name)
+	r.client, err = startClient(b.self, filepath.Join(b.dir, spec.client+".log"), b.profileEnv(r, spec.client), of(spec.client)...)
 	if err == nil {
-		r.pids[client] = r.client.cmd.Process.Pid
+		r.pids[spec.client] = r.client.cmd.Process.Pid
 	}
 	return r, err
 }
 
-func (b *bed) start(r *running, role string, args []string) error {
-	p, err := b.procs.Start(proc.Spec{Name: role, Path: b.self, Args: args, Env: b.profileEnv(r, role), Log: filepath.Join(b.dir, role+".log")})
+// close ends the side's processes, so that the next one has the machine.
+func (r *running) close() {
+	r.client.close()
+	for _, p := range r.running {
+		_ = p.Stop(10 * time.Second)
+	}
+}
+
+func (b *bed) start(r *running, role string, args []string, env ...string) error {
+	p, err := b.procs.Start(proc.Spec{Name: role, Path: b.self, Args: args, Env: append(env, b.profileEnv(r, role)...), Log: filepath.Join(b.dir, r.name+"-"+role+".log")})
 	if err == nil {
 		r.pids[role] = p.Pid()
+		r.running = append(r.running, p)
 	}
 	return err
 }
@@ -179,7 +224,7 @@ func (b *bed) measure(ctx context.Context, r *running, l load) (point, error) {
 	for role, cpu := range after.cpu {
 		d := cpu - before.cpu[role]
 		ours += d
-		p.CPU[strings.TrimPrefix(role, "raw-")] = d.Seconds() / float64(got.Accepted) * 1000
+		p.CPU[strings.TrimRight(strings.TrimPrefix(role, "raw-"), "0123456789")] += d.Seconds() / float64(got.Accepted) * 1000
 	}
 	p.Noise = max(0, (after.busy-before.busy-ours).Seconds()/(took.Seconds()*float64(cores())))
 	return p, nil

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -12,28 +14,78 @@ import (
 	"github.com/odradek/odradek/workflow"
 )
 
-// The chain: three tasks of one service, one after the other.
+// Every workload's tasks are of one service.
 const (
-	chainType = "chain"
 	service   = "step"
 	operation = "do"
-	steps     = 3
 )
 
+// workload is what both sides carry out: a workflow of so many external tasks, one
+// after the other.
+type workload struct {
+	name  string // the workflow type
+	steps int
+}
+
+// The workloads of the rows.
 var (
-	step  = workflow.NewTask[string, string](service, operation)
-	chain = workflow.Define(chainType, runChain, step)
+	chainLoad = workload{"chain", 3}
+	emptyLoad = workload{"empty", 0}
+	workloads = []workload{chainLoad, emptyLoad}
 )
 
-func runChain(ctx workflow.Context, in string) (string, error) {
-	for range steps {
-		out, err := step.Run(ctx, in)
-		if err != nil {
-			return "", err
+func workloadOf(name string) (workload, error) {
+	for _, w := range workloads {
+		if w.name == name {
+			return w, nil
 		}
-		in = out
 	}
-	return in, nil
+	return workload{}, fmt.Errorf("there is no workload %q", name)
+}
+
+var step = workflow.NewTask[string, string](service, operation)
+
+// definition is the workload in the product's language.
+func (w workload) definition() workflow.Definition {
+	return workflow.Define(w.name, func(ctx workflow.Context, in string) (string, error) {
+		for range w.steps {
+			out, err := step.Run(ctx, in)
+			if err != nil {
+				return "", err
+			}
+			in = out
+		}
+		return in, nil
+	}, step)
+}
+
+// Workflow types that wait: for a moment, and for a signal that never comes.
+const (
+	timerType  = "timer"
+	parkedType = "parked"
+)
+
+var release = workflow.NewSignal[string]("release")
+
+// definitions are all workflow types of the engine's role.
+func definitions() []workflow.Definition {
+	ds := []workflow.Definition{
+		workflow.Define(timerType, func(ctx workflow.Context, due time.Time) (string, error) {
+			workflow.SleepUntil(ctx, due)
+			return "", nil
+		}),
+		workflow.Define(parkedType, func(ctx workflow.Context, _ string) (string, error) {
+			for {
+				if s, ok := release.ReceiveUntil(ctx, workflow.Now(ctx).AddDate(1000, 0, 0)); ok {
+					return s, nil
+				}
+			}
+		}, release),
+	}
+	for _, w := range workloads {
+		ds = append(ds, w.definition())
+	}
+	return ds
 }
 
 // payloadBytes is the size of every payload as JSON.
@@ -72,6 +124,7 @@ func (p *payloads) bytes() []byte { return p.json[p.next.Add(1)%uint64(len(p.jso
 type side struct {
 	seeds     string
 	namespace string
+	load      workload
 }
 
 // worker is the product's worker with a handler that has its answer ready.
