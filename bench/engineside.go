@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,7 +16,7 @@ type engineStarter struct {
 }
 
 func (s side) newEngineStarter(ctx context.Context) (starter, error) {
-	cl, err := client.NewKafka(ctx, client.KafkaConfig{Namespace: s.namespace, Options: []kgo.Opt{kgo.SeedBrokers(s.seeds)}})
+	cl, err := client.NewKafka(ctx, client.KafkaConfig{Namespace: s.namespace, Options: []kgo.Opt{kgo.SeedBrokers(strings.Split(s.seeds, ",")...)}})
 	if err != nil {
 		return nil, err
 	}

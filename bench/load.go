@@ -12,11 +12,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // load asks a client for one measurement.
 type load struct {
 	InFlight int           `json:"in_flight"`
+	Rate     float64       `json:"rate"` // starts per second at most; 0: as they close
 	Warm     time.Duration `json:"warm"` // not counted
 	Measure  time.Duration `json:"measure"`
 }
@@ -86,6 +89,10 @@ func (g *generator) run(ctx context.Context, l load) loaded {
 	begin := time.Now().Add(l.Warm)
 	end := begin.Add(l.Measure)
 	before := g.next.Load()
+	limit := rate.NewLimiter(rate.Inf, 1)
+	if l.Rate > 0 {
+		limit = rate.NewLimiter(rate.Limit(l.Rate), 1)
+	}
 	var (
 		mu    sync.Mutex
 		all   []time.Duration
@@ -97,6 +104,9 @@ func (g *generator) run(ctx context.Context, l load) loaded {
 			var mine []time.Duration
 			var err error
 			for err == nil && time.Now().Before(end) {
+				if err = limit.Wait(ctx); err != nil || !time.Now().Before(end) {
+					break
+				}
 				start := time.Now()
 				if err = g.starter.do(ctx, workflowID(int(g.next.Add(1)-1)), g.inputs.bytes()); err != nil {
 					break

@@ -43,6 +43,17 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		role, args = args[0], args[1:]
 	}
+	if role == roleAPI || role == roleHTTPClient {
+		fs := flag.NewFlagSet(role, flag.ContinueOnError)
+		addr := fs.String("addr", "", "of the API")
+		if err := fs.Parse(args); err != nil {
+			return err
+		}
+		if role == roleAPI {
+			return serveAPI(ctx, *addr)
+		}
+		return side{}.client(ctx, func(context.Context) (starter, error) { return newHTTPStarter(*addr), nil })
+	}
 	if role != "" {
 		var s side
 		fs := flag.NewFlagSet(role, flag.ContinueOnError)

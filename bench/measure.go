@@ -91,10 +91,11 @@ func (p pairs) count(ctx context.Context, b *bed, n int, res *result) error {
 	defer func() { raw.close() }()
 	t := b.cfg.times()
 	for _, r := range []*running{eng, raw} {
-		for _, l := range []load{{InFlight: 1, Measure: t.warm}, {InFlight: 1000, Measure: t.side}} {
-			if _, err := b.measure(ctx, r, l); err != nil {
-				return err
-			}
+		if err := r.ready(); err != nil {
+			return err
+		}
+		if _, err := b.measure(ctx, r, load{InFlight: 1000, Measure: t.side}); err != nil {
+			return err
 		}
 	}
 	if b.cfg.profile != "" {

@@ -102,6 +102,7 @@ func (b *bed) parked(ctx context.Context, n, first int) (*result, error) {
 	res.set("throughput_share", share...)
 	res.set("wps", rate...)
 	b.judged(ctx, fresh, res)
+	b.judgedBeside(ctx, full, res, parkedType)
 	return res, nil
 }
 

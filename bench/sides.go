@@ -29,6 +29,7 @@ type running struct {
 	profile map[string]string
 	procs   *proc.Group
 	running []*proc.Process // but the client
+	bare    bool            // no topics: nothing of it is counted by the broker
 	client  *clientProcess
 	started int // workflows, over all loads
 }
@@ -49,10 +50,14 @@ type sideSpec struct {
 	load       workload
 	partitions int
 	engine     string
+	engines    int // 0: 1
 	worker     string
 	client     string
-	engineEnv  []string
 }
+
+// engine is the process that was started last: that of the engine, where there is no
+// worker.
+func (r *running) engine() *proc.Process { return r.running[len(r.running)-1] }
 
 func (b *bed) common(namespace string) []string {
 	return []string{"--bootstrap-servers", strings.Join(b.cluster.Seeds(), ","), "--namespace", namespace}
@@ -87,12 +92,18 @@ func (b *bed) open(ctx context.Context, spec sideSpec) (*running, error) {
 	of := func(role string) []string {
 		return []string{role, "-seeds", r.seeds, "-namespace", spec.name, "-load", spec.load.name}
 	}
-	args := of(spec.engine)
-	if spec.engine == roleEngine {
-		args = b.engineArgs(spec.name, filepath.Join(b.dir, spec.name))
-	}
-	if err := b.start(r, spec.engine, args, spec.engineEnv...); err != nil {
-		return nil, err
+	for i := range max(1, spec.engines) {
+		args, role := of(spec.engine), spec.engine
+		if spec.engine == roleEngine {
+			dir := spec.name
+			if i > 0 {
+				dir, role = fmt.Sprintf("%s.%d", dir, i), fmt.Sprint(role, i)
+			}
+			args = b.engineArgs(spec.name, filepath.Join(b.dir, dir))
+		}
+		if err := b.start(r, role, args); err != nil {
+			return nil, err
+		}
 	}
 	if spec.worker != "" {
 		if err := b.start(r, spec.worker, of(spec.worker)); err != nil {
@@ -115,8 +126,8 @@ func (r *running) close() {
 	}
 }
 
-func (b *bed) start(r *running, role string, args []string, env ...string) error {
-	p, err := b.procs.Start(proc.Spec{Name: role, Path: b.self, Args: args, Env: append(env, b.profileEnv(r, role)...), Log: filepath.Join(b.dir, r.name+"-"+role+".log")})
+func (b *bed) start(r *running, role string, args []string) error {
+	p, err := b.procs.Start(proc.Spec{Name: role, Path: b.self, Args: args, Env: b.profileEnv(r, role), Log: filepath.Join(b.dir, r.name+"-"+role+".log")})
 	if err == nil {
 		r.pids[role] = p.Pid()
 		r.running = append(r.running, p)
@@ -187,6 +198,23 @@ func (c *clientProcess) close() {
 	_ = c.cmd.Wait()
 }
 
+// ready waits until a workflow closes on every partition: many of them.
+func (r *running) ready() error {
+	for range 60 {
+		got, err := r.client.run(load{InFlight: 64, Measure: 500 * time.Millisecond})
+		if err != nil {
+			return err
+		}
+		if got.Error != "" {
+			return fmt.Errorf("%s: %s", r.name, got.Error)
+		}
+		if r.started = got.Started; got.Completed > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: nothing closed within 30 s", r.name)
+}
+
 // point is one measurement.
 type point struct {
 	loaded
@@ -237,8 +265,10 @@ type sight struct {
 }
 
 func (b *bed) look(ctx context.Context, r *running) (s sight, err error) {
-	if s.volume, err = volumeOf(ctx, b.admin, r.namespace); err != nil {
-		return s, err
+	if !r.bare {
+		if s.volume, err = volumeOf(ctx, b.admin, r.namespace); err != nil {
+			return s, err
+		}
 	}
 	s.cpu = map[string]time.Duration{}
 	for role, pid := range r.pids {

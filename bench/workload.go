@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -132,7 +133,7 @@ func (s side) worker(ctx context.Context) error {
 	results := newPayloads()
 	w, err := worker.New(worker.Config{
 		Namespace: s.namespace,
-		Kafka:     []kgo.Opt{kgo.SeedBrokers(s.seeds)},
+		Kafka:     []kgo.Opt{kgo.SeedBrokers(strings.Split(s.seeds, ",")...)},
 		Handlers: []worker.Handler{worker.Handle(step, func(context.Context, string) (string, error) {
 			return results.text(), nil
 		})},
