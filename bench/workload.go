@@ -72,7 +72,7 @@ var release = workflow.NewSignal[string]("release")
 func definitions() []workflow.Definition {
 	ds := []workflow.Definition{
 		workflow.Define(timerType, func(ctx workflow.Context, due time.Time) (string, error) {
-			workflow.SleepUntil(ctx, due)
+			_ = workflow.SleepUntil(ctx, due)
 			return "", nil
 		}),
 		workflow.Define(parkedType, func(ctx workflow.Context, _ string) (string, error) {

@@ -13,6 +13,7 @@ const (
 	FailureTimeout     = "timeout"     // the attempt's time was up
 	FailureApplication = "application" // workflow code or a Go handler returned an error
 	FailureBinding     = "binding"     // the request could not be built, the answer not mapped
+	FailureCancelled   = "cancelled"   // the run was asked to end, and its code did
 	FailureEngine      = "engine"      // a limit of the engine: payload too large ...
 )
 

@@ -10,8 +10,9 @@ import (
 // the engine runs it on (A2): its use from another goroutine, or after the run has
 // closed, makes the run stuck. The zero Context belongs to no run; its use panics.
 type Context struct {
-	host Host
-	def  *definition
+	host  Host
+	def   *definition
+	scope *Scope
 }
 
 const noRun = "workflow: this Context belongs to no run: workflow code gets its Context from the engine, as the first argument of the function given to Define; pass that one on"

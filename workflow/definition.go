@@ -103,14 +103,18 @@ func Define[In, Out any](typ string, fn func(Context, In) (Out, error), uses ...
 			return &record.RunFailed{Failure: Failure{Kind: FailureEngine, Code: CodeInputInvalid,
 				Message: "the input does not fit workflow type " + typ + ": " + err.Error()}}
 		}
-		return closing(fn(ctx, in))
+		out, err := fn(ctx, in)
+		return closing(ctx, out, err)
 	}
 	return Definition{d}
 }
 
 // closing is the last decision of a run.
-func closing[Out any](out Out, err error) record.HistoryBody {
+func closing[Out any](ctx Context, out Out, err error) record.HistoryBody {
 	if err != nil {
+		if ctx.scope.Cause() != nil && errors.Is(err, ErrCancelled) { // it was asked to end, and did
+			return &record.RunCancelled{Failure: failureOf(err)}
+		}
 		return &record.RunFailed{Failure: failureOf(err)}
 	}
 	result, err := encodeResult(out)
@@ -182,10 +186,10 @@ func (d Definition) CheckSignal(name string, payload []byte) error {
 }
 
 // Execute runs the function under h until it ends, and gives the closing decision:
-// *record.RunCompleted or *record.RunFailed. It is the engine's; whatever the
+// *record.RunCompleted, *record.RunFailed or *record.RunCancelled. It is the engine's; whatever the
 // function panics with passes through.
 func (d Definition) Execute(h Host, input []byte) record.HistoryBody {
-	return d.d.execute(Context{host: h, def: d.d}, input)
+	return d.d.execute(Context{host: h, def: d.d, scope: h.Root()}, input)
 }
 
 func (d *definition) declares(service, operation string) bool {

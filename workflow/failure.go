@@ -21,6 +21,7 @@ const (
 	FailureTimeout     = record.FailureTimeout
 	FailureApplication = record.FailureApplication
 	FailureBinding     = record.FailureBinding
+	FailureCancelled   = record.FailureCancelled
 	FailureEngine      = record.FailureEngine
 )
 
@@ -62,8 +63,13 @@ const messageBytesMax = 8 << 10
 func failureOf(err error) Failure {
 	f := Failure{Kind: FailureApplication}
 	own, ok := errors.AsType[*Failure](err)
-	if ok {
+	switch {
+	case ok:
 		f = *own
+	case errors.Is(err, ErrCancelled):
+		f.Kind = FailureCancelled
+	case errors.Is(err, ErrTimeout):
+		f.Kind = FailureTimeout
 	}
 	switch err.(type) { //nolint:errorlint // only err itself adds nothing to its failure
 	case *Failure, *TaskError:

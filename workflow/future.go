@@ -14,20 +14,27 @@ type Future[T any] struct {
 }
 
 // Get waits for the result. Called again, it gives the same at once. The error of a
-// task is a *TaskError; a timer has none.
+// task is a *TaskError; a timer has none. In a cancelled scope it does not wait: the
+// error is a *CancelledError, as that of a task whose own scope was cancelled.
 func (f Future[T]) Get(ctx Context) (T, error) {
 	h := ctx.enter()
+	f.check(h)
 	var zero T
-	switch {
-	case f.host == nil:
-		panic("workflow: Get of a Future that nothing was started for: get it from Task.Start or NewTimer")
-	case f.host != h:
-		panic("workflow: Get of a Future of another run: a Future belongs to the run that started it")
-	case f.err != nil:
+	if f.err != nil {
 		return zero, f.err
 	}
 	for f.open.Closed == nil {
-		h.Block(Awaited{Open: f.open})
+		if err := ctx.vain(h); err != nil {
+			return zero, err
+		}
+		h.Block(Awaited{Open: f.open, Scope: ctx.scope})
+	}
+	switch f.open.Closed.(type) {
+	case *record.TaskCancelled, *record.TimerCancelled:
+		if cause := f.open.Scope.Cause(); cause != nil {
+			return zero, cause
+		}
+		return zero, &CancelledError{}
 	}
 	return f.decode(h, f.open)
 }
@@ -35,7 +42,20 @@ func (f Future[T]) Get(ctx Context) (T, error) {
 // Ready reports whether Get would give the result at once.
 func (f Future[T]) Ready(ctx Context) bool {
 	ctx.enter()
-	return f.err != nil || f.open != nil && f.open.Closed != nil
+	return f.settled()
+}
+
+func (f Future[T]) settled() bool { return f.err != nil || f.open != nil && f.open.Closed != nil }
+
+// check refuses a future that cannot be waited for here.
+func (f Future[T]) check(h Host) {
+	switch f.host {
+	case nil:
+		panic("workflow: Get of a Future that nothing was started for: get it from Task.Start or NewTimer")
+	case h:
+		return
+	}
+	panic("workflow: Get of a Future of another run: a Future belongs to the run that started it")
 }
 
 // decodeTask makes the typed result of a closed task.

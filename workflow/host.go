@@ -22,10 +22,21 @@ type Host interface {
 	Seed() (run record.RunID, event, count uint64)
 	// Decide records a decision that nothing closes.
 	Decide(d record.HistoryBody)
-	// Open records a decision that an input event will close.
-	Open(d record.HistoryBody) *Open
-	// Block returns when another input has been delivered. on is for people.
+	// Open records a decision of a scope that an input event will close.
+	Open(d record.HistoryBody, s *Scope) *Open
+	// Opened is what is open, ascending by number: a copy.
+	Opened() []*Open
+	// Block returns when something of what is awaited may be there.
 	Block(on Awaited)
+	// Go starts a thread.
+	Go(body func())
+	// Root is the run's root scope.
+	Root() *Scope
+	// Event is the number of the turn's input event.
+	Event() uint64
+	// Vain counts a wait that ended at once because its scope is cancelled: too many in
+	// one turn make the run stuck.
+	Vain()
 	// TakeSignal takes the oldest buffered signal of that name out of the buffer and
 	// records that.
 	TakeSignal(name string) (payload []byte, ok bool)
@@ -37,18 +48,28 @@ type Host interface {
 	Logger() *slog.Logger
 }
 
-// Open is a task or a timer that waits to be closed.
+// Open is what waits to be closed: a task, a timer, a child.
 type Open struct {
 	No       uint64             // of its decision (T3)
-	Decision record.HistoryBody // *record.TaskScheduled or *record.TimerStarted
-	Closed   record.HistoryBody // nil while open: *HistoryTaskCompleted, *HistoryTaskFailed, *TimerFired
+	Decision record.HistoryBody // *record.TaskScheduled, *record.TimerStarted ...; nil: a thread
+	Scope    *Scope             // nil: none, and out of reach of cancellation
+	Closed   record.HistoryBody // nil while open; what closed it: an input event, or the decision that cancelled it
 	ClosedAt record.Millis
+	ClosedNo uint64 // number of the input event of the turn in which it was closed
 }
 
-// Awaited says what a parked run waits for.
+// returned closes an Open that stands for a thread.
+var returned record.HistoryBody = &record.RunCompleted{}
+
+// Awaited says what a parked thread waits for: one of these.
 type Awaited struct {
-	Open   *Open  // a task or a timer; nil: none
-	Signal string // empty: none
+	Open    *Open    // it alone
+	Signal  string   // a signal of this name
+	Opens   []*Open  // any of them
+	Signals []string // a signal of any of these names
+	Scope   *Scope   // the scope's cancellation; nil: it is not looked at
+	Any     bool     // whatever another thread does
+	Again   bool     // with Any: the last wake was in vain, so that nobody need look because of it
 }
 
 // RunInfo names a run.

@@ -2,8 +2,6 @@ package workflow
 
 import (
 	"time"
-
-	"github.com/odradek/odradek/record"
 )
 
 // Signal is a message from outside to a running workflow. What comes while the code
@@ -17,35 +15,43 @@ func NewSignal[T any](name string) Signal[T] { return Signal[T]{name: name} }
 // Name is the signal's name.
 func (s Signal[T]) Name() string { return s.name }
 
-// Receive waits for the next signal and takes it.
-func (s Signal[T]) Receive(ctx Context) T {
+// Receive waits for the next signal and takes it. The error is a *CancelledError.
+func (s Signal[T]) Receive(ctx Context) (T, error) {
 	h := s.enter(ctx)
 	for !h.HasSignal(s.name) {
-		h.Block(Awaited{Signal: s.name})
+		if err := ctx.vain(h); err != nil {
+			var zero T
+			return zero, err
+		}
+		h.Block(Awaited{Signal: s.name, Scope: ctx.scope})
 	}
 	v, _ := s.take(h)
-	return v
+	return v, nil
 }
 
 // TryReceive takes the next signal if there is one. It does not wait.
 func (s Signal[T]) TryReceive(ctx Context) (T, bool) { return s.take(s.enter(ctx)) }
 
-// ReceiveUntil waits for the next signal until t; false means that t came first. A
-// buffered signal is taken at once, also when t is in the past.
+// ReceiveUntil waits for the next signal until t; false means that t came first, or
+// that the scope was cancelled. A buffered signal is taken at once, also when t is in
+// the past.
 func (s Signal[T]) ReceiveUntil(ctx Context, t time.Time) (T, bool) {
 	h := s.enter(ctx)
 	if v, ok := s.take(h); ok {
 		return v, true
 	}
-	timer := startTimer(h, t)
+	var zero T
+	if ctx.vain(h) != nil {
+		return zero, false
+	}
+	timer := startTimer(h, ctx.scope, t)
 	for timer.Closed == nil {
-		h.Block(Awaited{Open: timer, Signal: s.name})
+		h.Block(Awaited{Open: timer, Signal: s.name, Scope: ctx.scope})
 		if timer.Closed == nil && h.HasSignal(s.name) {
-			h.Decide(&record.TimerCancelled{Timer: timer.No})
+			timer.cancel(h, nil)
 			return s.take(h)
 		}
 	}
-	var zero T
 	return zero, false
 }
 

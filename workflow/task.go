@@ -70,6 +70,9 @@ func (t Task[In, Out]) Start(ctx Context, in In) Future[Out] {
 	if !ctx.def.declares(t.service, t.operation) {
 		h.Stick("task " + t.service + "/" + t.operation + " is not among what Define was given for workflow type " + ctx.def.typ + ": add it there, so that its topic is made and checked")
 	}
+	if err := ctx.cancelled(); err != nil {
+		return Future[Out]{host: h, err: err}
+	}
 	d := &record.TaskScheduled{Service: t.service, Operation: t.operation, Policy: t.policy}
 	input, err := json.Marshal(in)
 	if err != nil {
@@ -80,7 +83,7 @@ func (t Task[In, Out]) Start(ctx Context, in In) Future[Out] {
 		return refused[Out](h, d, tooLarge("the input of task "+taskName(d), len(input)))
 	}
 	d.Input, d.InputHash = input, codec.Hash(input)
-	return Future[Out]{host: h, open: h.Open(d), decode: decodeTask[Out]}
+	return Future[Out]{host: h, open: h.Open(d, ctx.scope), decode: decodeTask[Out]}
 }
 
 // refused is a future that fails without any decision (A3).

@@ -57,7 +57,7 @@ func TestTypesHoldBothWays(t *testing.T) {
 	for _, c := range []struct{ body, decl, want string }{ // want "": compiles
 		{"", "", ""},
 		{`r, err = charge.With(policy).Start(ctx, o).Get(ctx)`, "", ""},
-		{`o = cancel.Receive(ctx)`, "", ""},
+		{`o, err = cancel.Receive(ctx)`, "", ""},
 		{`if o, ok := cancel.ReceiveUntil(ctx, workflow.Now(ctx).Add(time.Hour)); ok { _ = o.Item }`, "", ""},
 		{`at, _ := workflow.NewTimer(ctx, time.Hour).Get(ctx); workflow.SleepUntil(ctx, at)`, "", ""},
 		{"", `var e error = (*workflow.TaskError)(nil); var f error = (*workflow.Failure)(nil)`, ""},
@@ -70,7 +70,7 @@ func TestTypesHoldBothWays(t *testing.T) {
 		{`o, err = charge.Run(ctx, o)`, "", "cannot use"},
 		{`var s string; s, err = charge.Start(ctx, o).Get(ctx); _ = s`, "", "cannot use"},
 		{`var f workflow.Future[order] = charge.Start(ctx, o); _ = f`, "", "cannot use"},
-		{`r = cancel.Receive(ctx)`, "", "cannot use"},
+		{`r, err = cancel.Receive(ctx)`, "", "cannot use"},
 		{`r, _ = cancel.TryReceive(ctx)`, "", "cannot use"},
 		{`r, _ = cancel.ReceiveUntil(ctx, time.Now())`, "", "cannot use"},
 		{`cancel.ReceiveUntil(ctx, time.Hour)`, "", "cannot use"},

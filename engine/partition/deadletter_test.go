@@ -42,7 +42,7 @@ func TestClosingEventsAreAlwaysWritten(t *testing.T) {
 		workflow.HistoryAll: "[run_started signal_received signal_consumed run_completed]",
 	} {
 		h := newHarness(t, -1)
-		h.cfg.Definitions = []workflow.Definition{workflow.Define("listening", func(ctx workflow.Context, n int) (int, error) { return more.Receive(ctx), nil }, more, workflow.History(level))}
+		h.cfg.Definitions = []workflow.Definition{workflow.Define("listening", func(ctx workflow.Context, n int) (int, error) { return more.Receive(ctx) }, more, workflow.History(level))}
 		h.reopen(t)
 		var got []string
 		b := h.batch(t, func() { h.step(t, "start w listening 1"); h.step(t, "signal w more 2") })

@@ -444,7 +444,7 @@ func definitions() []workflow.Definition {
 		}, more),
 		// after awaits a signal: a negative one ends it, another is charged.
 		workflow.Define("after", func(ctx workflow.Context, n int) (int, error) {
-			m := more.Receive(ctx)
+			m, _ := more.Receive(ctx)
 			if m < 0 {
 				return n + m, nil
 			}
@@ -461,7 +461,7 @@ func extra(typ string) workflow.Definition {
 		return workflow.Define(name, func(ctx workflow.Context, n int) (int, error) { return charge.Run(ctx, n) }, charge, workflow.Version(2))
 	}
 	return workflow.Define(typ, func(ctx workflow.Context, n int) (int, error) {
-		m := more.Receive(ctx)
+		m, _ := more.Receive(ctx)
 		return n + m, nil
 	}, more)
 }

@@ -52,7 +52,7 @@ func doubling(ctx workflow.Context, n int) (int, error) {
 }
 
 // waiting ends when it is told to.
-func waiting(ctx workflow.Context, _ int) (string, error) { return stop.Receive(ctx), nil }
+func waiting(ctx workflow.Context, _ int) (string, error) { return stop.Receive(ctx) }
 
 // loop hangs until the test ends.
 func looping(release <-chan struct{}) func(workflow.Context, int) (int, error) {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/odradek/odradek/internal/coro"
 	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/workflow"
 )
 
 // match holds a decision of the code against the history's next one and gives its
@@ -157,13 +159,38 @@ func describe(b record.HistoryBody) string {
 
 // whereabouts says what the code waits for.
 func (h *host) whereabouts() string {
-	switch w := h.waits; {
-	case h.closed:
+	if h.closed {
 		return "has ended"
-	case w.Open != nil && w.Signal != "":
-		return fmt.Sprintf("waits for signal %s or %d, %s", w.Signal, w.Open.No, describe(w.Open.Decision))
-	case w.Open != nil:
-		return fmt.Sprintf("waits for %d, %s", w.Open.No, describe(w.Open.Decision))
 	}
-	return "waits for signal " + h.waits.Signal
+	var out []string
+	for _, t := range h.threads {
+		out = append(out, "waits for "+awaited(&t.waits))
+	}
+	return strings.Join(out, "; another thread ")
+}
+
+func awaited(w *workflow.Awaited) string {
+	var out []string
+	open := func(o *workflow.Open) {
+		if o.Decision == nil {
+			out = append(out, "a thread")
+			return
+		}
+		out = append(out, fmt.Sprintf("%d, %s", o.No, describe(o.Decision)))
+	}
+	for _, name := range append(w.Signals[:len(w.Signals):len(w.Signals)], w.Signal) {
+		if name != "" {
+			out = append(out, "signal "+name)
+		}
+	}
+	if w.Open != nil {
+		open(w.Open)
+	}
+	for _, o := range w.Opens {
+		open(o)
+	}
+	if w.Any {
+		out = append(out, "a condition")
+	}
+	return strings.Join(out, " or ")
 }

@@ -45,7 +45,7 @@ func TestDropLeaves(t *testing.T) {
 			workflow.Now(ctx)
 			did = append(did, "went on after Now")
 		}()
-		number.Receive(ctx)
+		_, _ = number.Receive(ctx)
 		did = append(did, "went on after Receive")
 		return nil
 	}, add, number))
@@ -118,8 +118,8 @@ func TestHungTurn(t *testing.T) {
 func TestAfterSwitch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, define(func(ctx workflow.Context) error {
-		number.Receive(ctx)
-		number.Receive(ctx)
+		_, _ = number.Receive(ctx)
+		_, _ = number.Receive(ctx)
 		return nil
 	}, number))
 	switches := 0
@@ -158,7 +158,7 @@ func TestLogger(t *testing.T) {
 		for n := 0; ; n++ {
 			logger.Info("kept logger", "n", n)
 			workflow.Logger(ctx).WithGroup("g").Info("new logger", "n", n)
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 		}
 	}, number))
 	w.logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

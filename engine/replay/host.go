@@ -18,14 +18,20 @@ type host struct {
 	logger *slog.Logger
 
 	// Atomic, because wrong goroutines look too:
-	misuse atomic.Pointer[StuckError] // first use of the Context from elsewhere
-	silent atomic.Bool                // history is being replayed
+	current atomic.Pointer[thread]     // that runs; nil: none
+	misuse  atomic.Pointer[StuckError] // first use of the Context from elsewhere
+	silent  atomic.Bool                // history is being replayed
 
 	// Owned by whoever runs: the caller of Turn, or the code.
 	input     []byte // of the run; not nil once it has started
 	startedAt record.Millis
 	open      []*workflow.Open // ascending by No
 	boxes     []mailbox        // one per signal name that came
+	root      workflow.Scope
+	threads   []*thread // that have not ended, in the order of their starts
+	first     thread
+	inline    [1]*thread
+	moves     uint64 // how often a thread was resumed
 	stuck     *StuckError
 	closed    bool // the code has ended
 
@@ -38,8 +44,8 @@ type host struct {
 	replaying bool
 	asked     int // decisions so far
 	bytes     int
+	vain      int
 	decisions []record.HistoryBody // live only
-	waits     workflow.Awaited
 }
 
 var _ workflow.Host = (*host)(nil)
@@ -60,7 +66,7 @@ func (h *host) beginReplay(in record.HistoryEvent, expect []record.HistoryEvent)
 
 func (h *host) turn(in record.HistoryEvent) {
 	h.event, h.now, h.seeds = in.No, in.At, 0
-	h.asked, h.bytes, h.decisions = 0, 0, nil
+	h.asked, h.bytes, h.vain, h.decisions = 0, 0, 0, nil
 }
 
 // deliver makes an input event visible to the code.
@@ -81,6 +87,11 @@ func (h *host) deliver(in record.HistoryEvent) *StuckError {
 		return h.close(in, b.Task)
 	case *record.TimerFired:
 		return h.close(in, b.Timer)
+	case *record.ChildClosed:
+		return h.close(in, b.Child)
+	case *record.CancelRequested:
+		h.spawn(func() { h.root.Cancel(h, &workflow.CancelledError{Reason: b.Reason}) })
+		return nil
 	}
 	return stuckf(CodeDivergence, "event %d (%s) is no input that this engine knows", in.No, in.Body.HistoryKind())
 }
@@ -90,11 +101,24 @@ func (h *host) close(in record.HistoryEvent, no uint64) *StuckError {
 	if o == nil {
 		return stuckf(CodeDivergence, "the history closes %d with event %d (%s), but nothing of that number is open", no, in.No, in.Body.HistoryKind())
 	}
-	if _, timer := o.Decision.(*record.TimerStarted); timer != (in.Body.HistoryKind() == record.KindTimerFired) {
+	if !closes(in.Body, o.Decision) {
 		return stuckf(CodeDivergence, "the history closes %s, which the code asked for as %d, with event %d (%s)", describe(o.Decision), no, in.No, in.Body.HistoryKind())
 	}
-	o.Closed, o.ClosedAt = in.Body, in.At
+	if o.Closed == nil { // else the code has given it up
+		o.Closed, o.ClosedAt, o.ClosedNo = in.Body, in.At, in.No
+	}
 	return nil
+}
+
+// closes reports whether an input event may close what the decision has opened.
+func closes(in, d record.HistoryBody) bool {
+	switch d.(type) {
+	case *record.TimerStarted:
+		return in.HistoryKind() == record.KindTimerFired
+	case *record.ChildScheduled, *record.WorkflowAwaited:
+		return in.HistoryKind() == record.KindChildClosed
+	}
+	return in.HistoryKind() == record.KindTaskCompleted || in.HistoryKind() == record.KindTaskFailed
 }
 
 // forget takes an open task or timer out.
@@ -121,7 +145,7 @@ func (h *host) Enter() {
 	if h.live.co.Stopped() {
 		runtime.Goexit()
 	}
-	if !h.live.co.Inside() {
+	if t := h.current.Load(); t == nil || !t.co.Inside() {
 		h.misused()
 	}
 }
@@ -158,9 +182,29 @@ func (h *host) Seed() (record.RunID, uint64, uint64) {
 
 // Block gives control back until the next input.
 func (h *host) Block(on workflow.Awaited) {
-	h.waits = on
-	h.live.co.Await()
+	t := h.current.Load()
+	t.waits = on
+	t.co.Await()
 }
+
+// Root is the run's root scope.
+func (h *host) Root() *workflow.Scope { return &h.root }
+
+// Event is the number of the turn's input.
+func (h *host) Event() uint64 { return h.event }
+
+// vainMax bounds the waits of one turn that end at once because of cancellation.
+const vainMax = 1000
+
+// Vain counts one of them.
+func (h *host) Vain() {
+	if h.vain++; h.vain > vainMax {
+		h.leave(stuckf(CodeTurnLimit, "the code waited %d times in one turn in a cancelled scope, where every wait ends at once: leave the loop when a wait gives an error, or ask workflow.Err%s", vainMax, stack(coro.Callers())))
+	}
+}
+
+// Opened is a copy of what is open.
+func (h *host) Opened() []*workflow.Open { return slices.Clone(h.open) }
 
 // Stick ends the turn with a mistake of the author's.
 func (h *host) Stick(detail string) {
@@ -171,23 +215,26 @@ func (h *host) Stick(detail string) {
 // from.
 func (h *host) leave(e *StuckError) {
 	h.stuck = e
-	h.live.co.Leave()
+	h.current.Load().co.Leave()
 }
 
 // Decide records a decision.
 func (h *host) Decide(d record.HistoryBody) { h.decide(d) }
 
 // Open records a decision that an input event will close.
-func (h *host) Open(d record.HistoryBody) *workflow.Open {
-	o := &workflow.Open{No: h.decide(d), Decision: d}
+func (h *host) Open(d record.HistoryBody, s *workflow.Scope) *workflow.Open {
+	o := &workflow.Open{No: h.decide(d), Decision: d, Scope: s}
 	h.open = append(h.open, o)
 	return o
 }
 
 // decide gives the decision its number: in replay that of the history (T3).
 func (h *host) decide(d record.HistoryBody) uint64 {
-	if c, ok := d.(*record.TimerCancelled); ok {
+	switch c := d.(type) {
+	case *record.TimerCancelled:
 		h.forget(c.Timer)
+	case *record.TaskCancelled:
+		h.forget(c.Task)
 	}
 	h.asked++
 	if h.replaying {
@@ -210,6 +257,18 @@ func bytesOf(d record.HistoryBody) int {
 		return len(d.Input)
 	case *record.RunCompleted:
 		return len(d.Result)
+	case *record.LocalScheduled:
+		return len(d.Input)
+	case *record.ChildScheduled:
+		return len(d.Input)
+	case *record.SignalSent:
+		return len(d.Payload)
+	case *record.UpdateCompleted:
+		return len(d.Result)
+	case *record.Published:
+		return len(d.Key) + len(d.Payload)
+	case *record.RunContinued:
+		return len(d.Input) + len(d.Carry)
 	}
 	return 0
 }

@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"log/slog"
+	"sync"
 
 	"github.com/odradek/odradek/internal/coro"
 	"github.com/odradek/odradek/record"
@@ -30,8 +31,11 @@ type Live struct {
 
 	id  Identity
 	def workflow.Definition
-	co  *coro.Coro
+	co  *coro.Coro // of the first thread
 	h   host
+
+	mu   sync.Mutex
+	more []*thread // the other threads, for Drop; in the order of their starts
 }
 
 // New makes a Live whose code has not run yet: its first Turn is RunStarted's. A nil
@@ -40,6 +44,8 @@ func New(def workflow.Definition, id Identity, logger *slog.Logger) *Live {
 	l := &Live{id: id, def: def}
 	l.h.live, l.h.logger = l, logger
 	l.co = coro.New(l.main)
+	l.h.first = thread{co: l.co, fresh: true}
+	l.h.threads = append(l.h.inline[:0], &l.h.first)
 	return l
 }
 
@@ -52,7 +58,25 @@ func (l *Live) main() {
 // Drop leaves the code for good (C1). It returns at once: the author's defers run on
 // a goroutine of their own, without effect. It may be called at any time, from any
 // goroutine, and again.
-func (l *Live) Drop() { l.co.Stop() }
+func (l *Live) Drop() {
+	l.mu.Lock()
+	more := l.more
+	l.more = nil
+	l.mu.Unlock()
+	if more == nil {
+		l.co.Stop()
+		return
+	}
+	gone := l.co.Gone()
+	l.co.Stop()
+	go func() { // one after the other: the author's threads share variables
+		<-gone
+		for _, t := range more {
+			t.co.Stop()
+			<-t.gone
+		}
+	}()
+}
 
 // Closed reports whether the code has ended: its closing decision was the last one.
 func (l *Live) Closed() bool { return l.h.closed }

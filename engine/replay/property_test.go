@@ -21,13 +21,15 @@ type op struct {
 	N  int    `json:"n"`
 }
 
-var opNames = []string{"run", "start", "get", "get again", "timer", "get timer", "sleep", "sleep past", "receive", "receive until", "try", "stop until", "draw", "recover", "defer", "fail"}
+var opNames = []string{"run", "start", "get", "get again", "timer", "get timer", "sleep", "sleep past", "receive", "receive until", "try", "stop until", "draw", "recover", "defer", "fail",
+	"go", "async", "all", "any", "race", "select", "until", "cancel scope", "timeout scope", "detached"}
 
 // scripted runs a script, and tells all that it sees by what it asks for: another
 // answer in replay is another input of a task.
 func scripted(ctx workflow.Context, script []op) (string, error) {
 	var tasks []workflow.Future[int]
 	var timers []workflow.Future[time.Time]
+	shared := 0
 	tell := func(v ...any) { note.Start(ctx, fmt.Sprint(v...)) }
 	for i, o := range script {
 		switch o.Do {
@@ -51,9 +53,9 @@ func scripted(ctx workflow.Context, script []op) (string, error) {
 				tell(at, timers[0].Ready(ctx))
 			}
 		case "sleep":
-			workflow.Sleep(ctx, time.Duration(o.N)*time.Second)
+			_ = workflow.Sleep(ctx, time.Duration(o.N)*time.Second)
 		case "sleep past":
-			workflow.SleepUntil(ctx, workflow.Now(ctx).Add(-time.Duration(o.N)*time.Hour))
+			_ = workflow.SleepUntil(ctx, workflow.Now(ctx).Add(-time.Duration(o.N)*time.Hour))
 		case "receive":
 			tell(number.Receive(ctx))
 		case "receive until":
@@ -71,11 +73,69 @@ func scripted(ctx workflow.Context, script []op) (string, error) {
 		case "recover":
 			func() {
 				defer func() { tell(recover()) }()
-				workflow.Sleep(ctx, time.Second)
+				_ = workflow.Sleep(ctx, time.Second)
 				panic(o.N)
 			}()
 		case "defer":
 			defer add.Run(ctx, 100+i)
+		case "go":
+			workflow.Go(ctx, func(ctx workflow.Context) {
+				_ = workflow.Sleep(ctx, time.Duration(o.N)*time.Second)
+				n, err := add.Run(ctx, o.N)
+				shared += n
+				tell("thread", i, shared, err, workflow.NewID(ctx))
+			})
+		case "async":
+			tasks = append(tasks, workflow.Async(ctx, func(ctx workflow.Context) (int, error) {
+				_, err := number.Receive(ctx)
+				return o.N, err
+			}))
+		case "all", "any", "race":
+			if len(tasks) == 0 {
+				continue
+			}
+			switch o.Do {
+			case "all":
+				tell(workflow.All(ctx, tasks...))
+			case "any":
+				tell(workflow.Any(ctx, tasks...))
+			case "race":
+				tell(workflow.Race(ctx, tasks[o.N%len(tasks):]...))
+			}
+		case "select":
+			cases := []workflow.Case{
+				workflow.OnSignal(number, func(n int) { tell("selected signal", n) }),
+				workflow.After(time.Duration(o.N)*time.Second, func() { tell("selected time") }),
+			}
+			if len(tasks) > 0 {
+				cases = append(cases, workflow.On(tasks[o.N%len(tasks)], func(n int, err error) { tell("selected task", n, err) }))
+			}
+			if o.N == 5 {
+				cases = append(cases, workflow.Default(func() { tell("selected nothing") }))
+			}
+			tell(workflow.Select(ctx, cases...))
+		case "until":
+			workflow.Go(ctx, func(ctx workflow.Context) {
+				tell("until", workflow.Until(ctx, func() bool { return shared > o.N }), shared)
+			})
+		case "cancel scope", "timeout scope", "detached":
+			scoped, cancel := workflow.WithCancel(ctx)
+			if o.Do == "timeout scope" {
+				scoped, cancel = workflow.WithTimeout(ctx, time.Duration(o.N)*time.Second)
+			}
+			if o.Do == "detached" {
+				scoped = workflow.Detached(ctx)
+			}
+			f := add.Start(scoped, o.N)
+			workflow.Go(scoped, func(ctx workflow.Context) {
+				tell("in scope", workflow.Sleep(ctx, 2*time.Second), workflow.Err(ctx))
+			})
+			if o.N > 2 {
+				cancel()
+			}
+			n, err := f.Get(ctx)
+			tell(o.Do, n, err)
+			cancel()
 		case "fail":
 			if o.N == 0 {
 				return "", fmt.Errorf("line %d", i)
@@ -180,6 +240,8 @@ func nextInput(t *rapid.T, history []record.HistoryEvent) record.HistoryBody {
 			closed[b.Timer] = true
 		case *record.TimerCancelled:
 			closed[b.Timer] = true
+		case *record.TaskCancelled:
+			closed[b.Task] = true
 		}
 	}
 	for _, e := range history {
@@ -190,6 +252,8 @@ func nextInput(t *rapid.T, history []record.HistoryEvent) record.HistoryBody {
 	}
 	n := rapid.IntRange(0, 9).Draw(t, "input")
 	switch {
+	case n == 0 && len(history)%4 == 0:
+		return &record.CancelRequested{Reason: "enough"}
 	case n == 0:
 		return &record.SignalReceived{Name: "stop"}
 	case n < 3 || len(open) == 0:

@@ -187,7 +187,8 @@ func TestRunInputThatDoesNotFit(t *testing.T) {
 func TestSignals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, define(func(ctx workflow.Context) error {
-		a, b := number.Receive(ctx), number.Receive(ctx)
+		a, _ := number.Receive(ctx)
+		b, _ := number.Receive(ctx)
 		c, ok := number.TryReceive(ctx)
 		if _, err := note.Run(ctx, fmt.Sprint(a, b, c, ok)); err != nil {
 			return err
@@ -236,20 +237,20 @@ func TestTimers(t *testing.T) {
 	t.Parallel()
 	start := epoch.Add(time.Second).Time()
 	w := newWorld(t, define(func(ctx workflow.Context) error {
-		workflow.Sleep(ctx, -time.Hour)
-		workflow.SleepUntil(ctx, start.AddDate(-100, 0, 0))
-		workflow.SleepUntil(ctx, start.Add(time.Hour+time.Nanosecond))
+		_ = workflow.Sleep(ctx, -time.Hour)
+		_ = workflow.SleepUntil(ctx, start.AddDate(-100, 0, 0))
+		_ = workflow.SleepUntil(ctx, start.Add(time.Hour+time.Nanosecond))
 		if _, ok := number.ReceiveUntil(ctx, time.Time{}); ok {
 			return errors.New("a signal")
 		}
-		workflow.SleepUntil(ctx, time.Unix(1<<60, 0)) // more milliseconds than there are
+		_ = workflow.SleepUntil(ctx, time.Unix(1<<60, 0)) // more milliseconds than there are
 		a, b := workflow.NewTimer(ctx, 2*time.Second), workflow.NewTimer(ctx, time.Second)
 		for _, f := range []workflow.Future[time.Time]{a, b, a} {
 			at, err := f.Get(ctx)
 			if err != nil {
 				return err
 			}
-			workflow.Sleep(ctx, time.Duration(at.Unix()-start.Unix())*time.Hour)
+			_ = workflow.Sleep(ctx, time.Duration(at.Unix()-start.Unix())*time.Hour)
 		}
 		return nil
 	}, number))
@@ -272,7 +273,7 @@ func TestTimers(t *testing.T) {
 func TestInfo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, define(func(ctx workflow.Context) error {
-		workflow.Sleep(ctx, time.Second)
+		_ = workflow.Sleep(ctx, time.Second)
 		_, err := note.Run(ctx, fmt.Sprintf("%+v", workflow.Info(ctx)))
 		return err
 	}, note))
@@ -289,7 +290,7 @@ func TestRandomnessOfATurn(t *testing.T) {
 			for range drawn {
 				workflow.NewID(ctx)
 			}
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 			ids = append(ids, workflow.NewID(ctx))
 			return nil
 		}, number))

@@ -48,7 +48,7 @@ func TestAuthorsMistakes(t *testing.T) {
 		}, replay.CodePanic, []string{"math/undeclared", "Define"}},
 		"undeclared signal": {func(ctx workflow.Context) error {
 			defer func() { _ = recover() }()
-			secret.Receive(ctx)
+			_, _ = secret.Receive(ctx)
 			return nil
 		}, replay.CodePanic, []string{"signal secret", "Define"}},
 		"too many decisions (T5)": {func(ctx workflow.Context) error {
@@ -92,7 +92,7 @@ func TestPanicAfterReturn(t *testing.T) {
 // TestSignalThatDoesNotFit came before the code's type was changed.
 func TestSignalThatDoesNotFit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, define(func(ctx workflow.Context) error { number.Receive(ctx); return nil }, number))
+	w := newWorld(t, define(func(ctx workflow.Context) error { _, _ = number.Receive(ctx); return nil }, number))
 	w.start()
 	w.stuck(signalled("number", `"one"`), replay.CodePanic, `signal number does not fit its Go type: the payload is a string ("one"), want an integer (int)`, "stuck_test.go:")
 }
@@ -105,7 +105,7 @@ func TestTurnLimit(t *testing.T) {
 			for i := range n {
 				add.Start(ctx, i)
 			}
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 			return nil
 		}, add, number)
 	}
@@ -125,8 +125,8 @@ func TestContextFromElsewhere(t *testing.T) {
 	for name, use := range map[string]func(ctx workflow.Context){
 		"task":   func(ctx workflow.Context) { _, _ = add.Run(ctx, 1) },
 		"now":    func(ctx workflow.Context) { workflow.Now(ctx) },
-		"signal": func(ctx workflow.Context) { number.Receive(ctx) },
-		"sleep":  func(ctx workflow.Context) { workflow.Sleep(ctx, 1) },
+		"signal": func(ctx workflow.Context) { _, _ = number.Receive(ctx) },
+		"sleep":  func(ctx workflow.Context) { _ = workflow.Sleep(ctx, 1) },
 		"id":     func(ctx workflow.Context) { workflow.NewID(ctx) },
 		"logger": func(ctx workflow.Context) { workflow.Logger(ctx) },
 	} {
@@ -141,7 +141,7 @@ func TestContextFromElsewhere(t *testing.T) {
 					t.Error("the other goroutine went on")
 				}()
 				wg.Wait()
-				number.Receive(ctx)
+				_, _ = number.Receive(ctx)
 				return nil
 			}, add, number))
 			w.stuck(&record.RunStarted{}, replay.CodePanic, "used from outside its run", "order-1", "starts no goroutine", "stuck_test.go:")
@@ -153,7 +153,7 @@ func TestContextFromElsewhere(t *testing.T) {
 		var kept workflow.Context
 		w := newWorld(t, define(func(ctx workflow.Context) error {
 			kept = ctx
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 			return nil
 		}, number))
 		w.start()
@@ -175,7 +175,7 @@ func TestContextFromElsewhere(t *testing.T) {
 		var future workflow.Future[int]
 		first := newWorld(t, define(func(ctx workflow.Context) error {
 			kept, future = ctx, add.Start(ctx, 1)
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 			return nil
 		}, add, number))
 		first.start("task_scheduled math/add 1")
@@ -206,8 +206,8 @@ func TestDivergence(t *testing.T) {
 			return err
 		}
 		note.Start(ctx, "a")
-		n := number.Receive(ctx)
-		workflow.Sleep(ctx, workflow.Now(ctx).Sub(epoch.Time())*0+1e9)
+		n, _ := number.Receive(ctx)
+		_ = workflow.Sleep(ctx, workflow.Now(ctx).Sub(epoch.Time())*0+1e9)
 		_, err := add.Run(ctx, n)
 		return err
 	}, add, note, number)
@@ -234,25 +234,25 @@ func TestDivergence(t *testing.T) {
 			return err
 		}, []string{"event 2 is task_scheduled math/add", "asks for task_scheduled shop/add"}},
 		"other kind": {func(ctx workflow.Context) error {
-			workflow.Sleep(ctx, 0)
+			_ = workflow.Sleep(ctx, 0)
 			return nil
 		}, []string{"event 2 is task_scheduled math/add", "asks for timer_started until 2026-01-31T09:00:01.000Z", "stuck_test.go:"}},
 		"more": {func(ctx workflow.Context) error {
 			add.Start(ctx, 1)
 			add.Start(ctx, 2)
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 			return nil
 		}, []string{"asks for task_scheduled math/add as decision 2 of the turn of event 1, of which the history has 1", "stuck_test.go:"}},
 		"fewer": {func(ctx workflow.Context) error {
 			_, _ = add.Run(ctx, 1)
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 			return nil
 		}, []string{"event 4 is task_scheduled log/note", "nothing more in the turn of event 3 and waits for signal number"}},
 		"waits for a task": {func(ctx workflow.Context) error {
 			f := add.Start(ctx, 1)
 			_, _ = f.Get(ctx)
 			note.Start(ctx, "a")
-			n := number.Receive(ctx)
+			n, _ := number.Receive(ctx)
 			_, err := add.Run(ctx, n)
 			return err
 		}, []string{"event 7 is timer_started", "asks for task_scheduled math/add"}},
@@ -262,7 +262,7 @@ func TestDivergence(t *testing.T) {
 		}, []string{"event 4 is task_scheduled log/note", "asks for run_completed"}},
 		"other order of waiting": {func(ctx workflow.Context) error {
 			f := add.Start(ctx, 1)
-			number.Receive(ctx)
+			_, _ = number.Receive(ctx)
 			_, _ = f.Get(ctx)
 			return nil
 		}, []string{"event 4 is task_scheduled log/note", "waits for signal number"}},
@@ -315,7 +315,7 @@ func TestDivergenceOfReferences(t *testing.T) {
 	// A timer that was cancelled is not open.
 	w = newWorld(t, define(func(ctx workflow.Context) error {
 		number.ReceiveUntil(ctx, workflow.Now(ctx).Add(time.Minute))
-		number.Receive(ctx)
+		_, _ = number.Receive(ctx)
 		return nil
 	}, number))
 	w.start("timer_started 2026-01-31T09:01:01Z")
@@ -344,7 +344,7 @@ func TestOtherInputs(t *testing.T) {
 	code := func(n int, d int) func(ctx workflow.Context) error {
 		return func(ctx workflow.Context) error {
 			_, _ = add.Run(ctx, n)
-			workflow.SleepUntil(ctx, workflow.Now(ctx).AddDate(0, 0, d))
+			_ = workflow.SleepUntil(ctx, workflow.Now(ctx).AddDate(0, 0, d))
 			_, err := add.Run(ctx, n)
 			return err
 		}

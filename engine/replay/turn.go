@@ -43,7 +43,7 @@ func (l *Live) advance(in record.HistoryEvent) error {
 	if err := l.h.deliver(in); err != nil {
 		return l.stick(err)
 	}
-	exit := l.co.Resume(l.id.AfterSwitch)
+	exit, _ := l.run()
 	if l.co.Stopped() && exit.How == coro.Parked && l.h.stuck == nil {
 		return l.dropped(in) // while it ran: it had been given up (C3)
 	}

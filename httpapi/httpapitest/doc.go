@@ -46,7 +46,10 @@ func Definitions() []workflow.Definition {
 	return []workflow.Definition{
 		workflow.Define(Echo, func(_ workflow.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil }),
 		workflow.Define(Greeting, func(ctx workflow.Context, p Person) (Greeted, error) {
-			w := finish.Receive(ctx)
+			w, err := finish.Receive(ctx)
+			if err != nil {
+				return Greeted{}, err
+			}
 			if w.Fail != "" {
 				return Greeted{}, errors.New(w.Fail)
 			}

@@ -46,6 +46,7 @@ type Coro struct {
 	exit      Exit
 	held      bool // the body's Goexit is parked in a deferred call
 	unwinding bool // stop is under way: a Goexit is ours
+	gone      chan struct{}
 }
 
 // New makes a parked coroutine of body. It costs no goroutine until the first
@@ -116,6 +117,21 @@ func (c *Coro) Stop() {
 	c.state.CompareAndSwap(stateRunning, stateStopped) // Resume's goroutine unwinds it (K3)
 }
 
+// Gone gives a channel that is closed when the body has left its frames, or will never
+// have any. It must be asked for before the coroutine ends or is stopped.
+func (c *Coro) Gone() <-chan struct{} {
+	if c.gone == nil {
+		c.gone = make(chan struct{})
+	}
+	return c.gone
+}
+
+func (c *Coro) left() {
+	if c.gone != nil {
+		close(c.gone)
+	}
+}
+
 // Stopped reports whether Stop was called before the body ended.
 func (c *Coro) Stopped() bool { return c.state.Load() == stateStopped }
 
@@ -124,8 +140,9 @@ func (c *Coro) Inside() bool { return c.state.Load() == stateRunning && c.owner.
 
 // unwind takes a switched-back body out of its frames.
 func (c *Coro) unwind() {
-	if c.stop == nil {
-		return // never resumed: no goroutine
+	if c.stop == nil { // never resumed: no goroutine
+		c.left()
+		return
 	}
 	go func() {
 		c.unwinding = true
@@ -139,6 +156,7 @@ func (c *Coro) unwind() {
 func (c *Coro) seq(yield func(struct{}) bool) {
 	c.yield = yield
 	c.owner.Store(goroutine())
+	defer c.left()
 	ended := false
 	defer func() {
 		if !ended && !c.unwinding {
