@@ -22,6 +22,11 @@ type Client interface {
 	Start(ctx context.Context, s StartRequest) (Run, error)
 	// Signal gives a signal to the workflow's current run.
 	Signal(ctx context.Context, s SignalRequest) error
+	// Cancel asks the workflow's current run to end: its code sees the cancellation and
+	// cleans up.
+	Cancel(ctx context.Context, e EndRequest) error
+	// Terminate closes the workflow's current run at once, without its code.
+	Terminate(ctx context.Context, e EndRequest) error
 	// Attach gives the handle of a workflow that somebody else started.
 	Attach(ctx context.Context, workflowID string) (Run, error)
 	// Close ends what runs in the background and waits for it. Waiting calls of Result
@@ -55,15 +60,23 @@ type SignalRequest struct {
 	CommandID  string // visible ASCII of at most 200 bytes; empty: a new one
 }
 
+// EndRequest cancels or terminates.
+type EndRequest struct {
+	WorkflowID string
+	RunID      string // empty: whatever run is current
+	Reason     string // for people; at most 1 KB
+	CommandID  string // visible ASCII of at most 200 bytes; empty: a new one
+}
+
 // Result is how a run ended.
 type Result struct {
 	WorkflowID string
 	RunID      string
 	Value      []byte          // of a completed run, as the workflow made it
-	Failure    *record.Failure // of a failed run; nil: it completed
+	Failure    *record.Failure // of one that failed, was cancelled or terminated; nil: it completed
 }
 
-// Err is *FailedError if the run failed.
+// Err is *FailedError if the run did not complete.
 func (r Result) Err() error {
 	if r.Failure == nil {
 		return nil

@@ -25,6 +25,7 @@ type (
 	WorkflowPage = api.WorkflowPage
 	HistoryPage  = api.HistoryPage
 	Signalled    = api.Signalled
+	Ended        = api.Ended
 )
 
 // HTTPConfig is how to reach the API.
@@ -113,6 +114,40 @@ func (c *HTTP) SignalWorkflow(ctx context.Context, s SignalRequest) (out Signall
 	}
 	path := workflowPath(s.WorkflowID) + "/signals/" + segment(s.Name)
 	_, err = c.do(ctx, request{method: http.MethodPost, path: path, body: s.Payload, commandID: id}, &out)
+	return out, err
+}
+
+// Cancel asks the workflow's current run to end.
+func (c *HTTP) Cancel(ctx context.Context, e EndRequest) error {
+	_, err := c.CancelWorkflow(ctx, e)
+	return err
+}
+
+// CancelWorkflow cancels like Cancel and shows what came of it.
+func (c *HTTP) CancelWorkflow(ctx context.Context, e EndRequest) (Ended, error) {
+	return c.end(ctx, "/cancel", e)
+}
+
+// Terminate closes the workflow's current run at once.
+func (c *HTTP) Terminate(ctx context.Context, e EndRequest) error {
+	_, err := c.TerminateWorkflow(ctx, e)
+	return err
+}
+
+// TerminateWorkflow terminates like Terminate and shows what came of it.
+func (c *HTTP) TerminateWorkflow(ctx context.Context, e EndRequest) (Ended, error) {
+	return c.end(ctx, "/terminate", e)
+}
+
+func (c *HTTP) end(ctx context.Context, verb string, e EndRequest) (out Ended, err error) {
+	id, err := command(e.WorkflowID, e.CommandID, nil)
+	if err != nil {
+		return out, err
+	}
+	q := url.Values{}
+	set(q, "reason", e.Reason)
+	set(q, "run", e.RunID)
+	_, err = c.do(ctx, request{method: http.MethodPost, path: workflowPath(e.WorkflowID) + verb, query: q, commandID: id}, &out)
 	return out, err
 }
 
@@ -205,7 +240,7 @@ func (r *httpRun) Result(ctx context.Context) (Result, error) {
 
 func resultOf(w *Workflow) (Result, error) {
 	r := Result{WorkflowID: w.WorkflowID, RunID: w.RunID, Failure: w.Failure}
-	if w.Status == api.Failed {
+	if w.Status != api.Completed {
 		if r.Failure == nil {
 			r.Failure = &record.Failure{Kind: record.FailureEngine}
 		}

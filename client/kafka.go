@@ -100,6 +100,36 @@ func (k *Kafka) Start(ctx context.Context, s StartRequest) (Run, error) {
 	return run, nil
 }
 
+// Cancel returns when the brokers have the command.
+func (k *Kafka) Cancel(ctx context.Context, e EndRequest) error {
+	id, run, err := ending(e)
+	if err != nil {
+		return err
+	}
+	return k.produce(ctx, codec.EncodeCancel(e.WorkflowID, &record.Cancel{CommandID: id, Run: run, Reason: e.Reason}))
+}
+
+// Terminate returns when the brokers have the command.
+func (k *Kafka) Terminate(ctx context.Context, e EndRequest) error {
+	id, run, err := ending(e)
+	if err != nil {
+		return err
+	}
+	return k.produce(ctx, codec.EncodeTerminate(e.WorkflowID, &record.Terminate{CommandID: id, Run: run, Reason: e.Reason}))
+}
+
+func ending(e EndRequest) (id string, run record.RunID, err error) {
+	if id, err = command(e.WorkflowID, e.CommandID, nil); err != nil {
+		return "", run, err
+	}
+	if e.RunID != "" {
+		if run, err = record.ParseRunID(e.RunID); err != nil {
+			return "", run, &Error{Code: api.CodeRequestInvalid, Detail: err.Error()}
+		}
+	}
+	return id, run, nil
+}
+
 // Signal returns when the brokers have the command.
 func (k *Kafka) Signal(ctx context.Context, s SignalRequest) error {
 	id, err := command(s.WorkflowID, s.CommandID, s.Payload)

@@ -266,13 +266,18 @@ type historyEvent struct {
 	Result    json.RawMessage `json:"result"`
 	Encoding  string          `json:"encoding"`
 	Failure   *record.Failure `json:"failure"`
+	Previous  string          `json:"previous_run_id"`
+	Reason    string          `json:"reason"`
 }
 
 // Types of the CloudEvents that matter here.
 const (
-	typeStarted   = "io.odradek.run_started.v1"
-	typeCompleted = "io.odradek.run_completed.v1"
-	typeFailed    = "io.odradek.run_failed.v1"
+	typeStarted    = "io.odradek.run_started.v1"
+	typeCompleted  = "io.odradek.run_completed.v1"
+	typeFailed     = "io.odradek.run_failed.v1"
+	typeCancelled  = "io.odradek.run_cancelled.v1"
+	typeTerminated = "io.odradek.run_terminated.v1"
+	typeContinued  = "io.odradek.run_continued.v1"
 )
 
 func header(k *kgo.Record, key string) (value string) {
@@ -288,26 +293,32 @@ func header(k *kgo.Record, key string) (value string) {
 // closes.
 func (r *reader) event(k *kgo.Record, waiting []*waiter) {
 	typ, run := header(k, codec.HeaderCEType), header(k, codec.HeaderCERun)
-	if typ != typeStarted && typ != typeCompleted && typ != typeFailed {
+	switch typ {
+	case typeStarted, typeCompleted, typeFailed, typeCancelled, typeTerminated, typeContinued:
+	default:
 		return
 	}
 	var e historyEvent
 	err := json.Unmarshal(k.Value, &e)
 	for _, w := range waiting {
 		w.mu.Lock()
-		if typ == typeStarted && e.CommandID != "" && e.CommandID == w.command {
-			w.run = run
+		if typ == typeStarted && (e.CommandID != "" && e.CommandID == w.command || w.run != "" && e.Previous == w.run) {
+			w.run = run // the run that it asked for, or the one that goes on for it
 		}
 		other := w.run != "" && w.run != run
 		w.mu.Unlock()
-		if other || typ == typeStarted {
+		if other || typ == typeStarted || typ == typeContinued {
 			continue
+		}
+		if typ == typeTerminated {
+			f := record.Terminated(e.Reason)
+			e.Failure = &f
 		}
 		result := Result{WorkflowID: w.id, RunID: run, Failure: e.Failure}
 		if err == nil && typ == typeCompleted {
 			result.Value, err = payloadOf(e.Result, e.Encoding)
 		}
-		if err == nil && typ == typeFailed && e.Failure == nil {
+		if err == nil && typ != typeCompleted && e.Failure == nil {
 			err = errors.New("it has no failure")
 		}
 		if err != nil {

@@ -42,6 +42,8 @@ const (
 	CodeTaskInvalid       = "task_invalid"
 	CodeAttemptInvalid    = "attempt_invalid"
 	CodeFailureInvalid    = "failure_invalid"
+	CodeReasonInvalid     = "reason_invalid"
+	CodeRunInvalid        = "run_invalid"
 	CodeForwardMissing    = "forward_missing"
 	CodeForwardInvalid    = "forward_invalid"
 	CodeTopicUnexpected   = "topic_unexpected"
@@ -146,10 +148,39 @@ func decodeCommand(w *wire, value []byte) record.Body {
 			return why
 		}
 		return &record.Signal{CommandID: string(w.commandID), Name: string(w.signal), Payload: value, Reply: reply}
+	case cmd == CommandCancel || cmd == CommandTerminate:
+		return decodeEnding(w, cmd, reply)
 	case w.command == nil:
 		return bad(CodeCommandMissing, "the record says neither %s (the workflow type that it starts) nor %s (the signal that it gives): set one of these headers", HeaderType, HeaderSignal)
 	}
-	return bad(CodeCommandUnknown, "header %s is %q; known are %s and %s", HeaderCommand, clip(w.command), CommandStart, CommandSignal)
+	return bad(CodeCommandUnknown, "header %s is %q; known are %s, %s, %s and %s", HeaderCommand, clip(w.command), CommandStart, CommandSignal, CommandCancel, CommandTerminate)
+}
+
+// whyBytesMax bounds what a sender says for people.
+const whyBytesMax = 1 << 10
+
+// decodeEnding reads a cancel or a terminate.
+func decodeEnding(w *wire, cmd string, reply bool) record.Body {
+	for _, h := range [...]struct {
+		name string
+		v    []byte
+	}{{HeaderReason, w.reason}, {HeaderBy, w.by}} {
+		if len(h.v) > whyBytesMax || !utf8.Valid(h.v) {
+			return bad(CodeReasonInvalid, "header %s is not UTF-8 or has more than %d bytes: shorten it", h.name, whyBytesMax)
+		}
+	}
+	var run record.RunID
+	if len(w.run) > 0 {
+		var err error
+		if run, err = record.ParseRunID(string(w.run[:min(len(w.run), 64)])); err != nil {
+			return bad(CodeRunInvalid, "header %s: %v: leave it out, or copy the run ID as it is shown", HeaderRun, err)
+		}
+	}
+	id, reason, by := string(w.commandID), string(w.reason), string(w.by)
+	if cmd == CommandTerminate {
+		return &record.Terminate{CommandID: id, Run: run, Reason: reason, By: by, Reply: reply}
+	}
+	return &record.Cancel{CommandID: id, Run: run, Reason: reason, By: by, Reply: reply}
 }
 
 func checkCommandID(v []byte) *record.Undecodable {

@@ -22,6 +22,10 @@ const (
 	HeaderAttempt        = "od-attempt" // from 1
 	HeaderIdempotencyKey = "od-key"     // only where it is not od-task
 
+	HeaderReason = "od-reason" // of cancel and terminate: why, for people
+	HeaderBy     = "od-by"     // of cancel and terminate: who, for people
+	HeaderRun    = "od-run"    // of cancel and terminate: only this run
+
 	// Of events, with od-task and od-attempt of the task.
 	HeaderEvent = "od-event" // completed or failed
 
@@ -47,12 +51,14 @@ const (
 
 // Values of headers.
 const (
-	CommandStart   = "start"
-	CommandSignal  = "signal"
-	EventCompleted = "completed"
-	EventFailed    = "failed"
-	EventStarted   = "started"   // reserved
-	EventHeartbeat = "heartbeat" // reserved
+	CommandStart     = "start"
+	CommandSignal    = "signal"
+	CommandCancel    = "cancel"
+	CommandTerminate = "terminate"
+	EventCompleted   = "completed"
+	EventFailed      = "failed"
+	EventStarted     = "started"   // reserved
+	EventHeartbeat   = "heartbeat" // reserved
 )
 
 // FormatVersion is the highest od-v that this binary reads.
@@ -79,6 +85,7 @@ type wire struct {
 	command, typ, signal, commandID, reply []byte
 	task, attempt, event, operation, key   []byte
 	forward, version                       []byte
+	reason, by, run                        []byte
 	bytes                                  int
 }
 
@@ -117,6 +124,12 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.forward = v
 		case HeaderVersion:
 			w.version = v
+		case HeaderReason:
+			w.reason = v
+		case HeaderBy:
+			w.by = v
+		case HeaderRun:
+			w.run = v
 		}
 	}
 	return w

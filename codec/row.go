@@ -154,6 +154,7 @@ const (
 	inboxCompleted = 2
 	inboxFailed    = 3
 	inboxTimer     = 4
+	inboxCancel    = 5
 )
 
 func appendInbox(dst []byte, i *record.InboxRow) []byte {
@@ -165,6 +166,14 @@ func appendInbox(dst []byte, i *record.InboxRow) []byte {
 		dst = appendBytes(dst, s.Name)
 		dst = appendBool(dst, s.Reply)
 		return appendBytes(dst, s.Payload)
+	case i.Cancel != nil:
+		c := i.Cancel
+		dst = append(dst, inboxCancel)
+		dst = appendBytes(dst, c.CommandID)
+		dst = append(dst, c.Run[:]...)
+		dst = appendBytes(dst, c.Reason)
+		dst = appendBytes(dst, c.By)
+		return appendBool(dst, c.Reply)
 	case i.Completed != nil:
 		c := i.Completed
 		dst = append(dst, inboxCompleted)
@@ -199,6 +208,8 @@ func DecodeInboxRow(k Key, value []byte) (record.InboxRow, error) {
 		row.Completed = &record.TaskCompleted{Task: r.task(), Attempt: r.uint32(), Result: r.bytes()}
 	case inboxFailed:
 		row.Failed = &record.TaskFailed{Task: r.task(), Attempt: r.uint32(), Failure: r.failure()}
+	case inboxCancel:
+		row.Cancel = &record.Cancel{CommandID: r.string(), Run: r.runID(), Reason: r.string(), By: r.string(), Reply: r.bool()}
 	case inboxTimer:
 		row.Timer = r.uvarint()
 	case 0:

@@ -199,6 +199,8 @@ func (e *RowEncoder) PutInbox(r *record.RunRow, i *record.InboxRow) {
 	switch {
 	case i.Signal != nil:
 		size += len(i.Signal.CommandID) + len(i.Signal.Name) + len(i.Signal.Payload)
+	case i.Cancel != nil:
+		size += 32 + len(i.Cancel.CommandID) + len(i.Cancel.Reason) + len(i.Cancel.By)
 	case i.Completed != nil:
 		size += len(i.Completed.Result)
 	case i.Failed != nil:

@@ -42,6 +42,28 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input []b
 	}
 }
 
+// EncodeTaskCancel makes the record that tells workers that nobody waits for a task any
+// more (W6). The caller sets the partition.
+func EncodeTaskCancel(row *record.RunRow, t *record.TaskRow) record.Output {
+	w := newHeaders(1, len(row.WorkflowID)+taskIDLen)
+	key := w.key(row.WorkflowID)
+	w.task(HeaderTask, record.TaskID{Run: row.Run, No: t.No})
+	return record.Output{Topic: record.TopicCancels, Key: key, Headers: w.hs, Run: row.Run, WorkflowID: row.WorkflowID}
+}
+
+// DecodeTaskCancel reads which task is cancelled.
+func DecodeTaskCancel(headers []record.Header) (record.TaskID, error) {
+	w := readHeaders(headers)
+	if len(w.task) == 0 || len(w.task) > taskIDLen {
+		return record.TaskID{}, fmt.Errorf("%w: header %s of a cancel is missing or too long", ErrTask, HeaderTask)
+	}
+	id, err := record.ParseTaskID(string(w.task))
+	if err != nil {
+		return record.TaskID{}, fmt.Errorf("%w: %w", ErrTask, err)
+	}
+	return id, nil
+}
+
 // ErrTask is wrapped by DecodeTask.
 var ErrTask = errors.New("record is not a task")
 

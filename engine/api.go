@@ -137,6 +137,15 @@ func closing(s *statestore.Store, state *machine.State, run *httpapi.Run) error 
 		case *record.RunFailed:
 			run.Failure = &b.Failure
 			return nil
+		case *record.RunCancelled:
+			run.Failure = &b.Failure
+			return nil
+		case *record.RunTerminated:
+			f := record.Terminated(b.Reason)
+			run.Failure = &f
+			return nil
+		case *record.RunContinued:
+			return nil
 		}
 	}
 	return fmt.Errorf("workflow %q: chunk %d of run %s has no closing event %d", state.Run.WorkflowID, state.Run.CloseChunk, state.Run.Run, state.Run.CloseEvent)

@@ -86,6 +86,8 @@ func roles() map[string]Role {
 		"GET /v1/workflows/{id}/history":         RoleViewer,
 		"GET /v1/workflows/{id}/result":          RoleViewer,
 		"POST /v1/workflows/{id}/signals/{name}": RoleOperator,
+		"POST /v1/workflows/{id}/cancel":         RoleOperator,
+		"POST /v1/workflows/{id}/terminate":      RoleOperator,
 	}
 }
 

@@ -218,7 +218,7 @@ func TestLostReplyIsAskedForAgain(t *testing.T) {
 			read[api.Workflow](t, ask(s[entry], "POST /v1/workflows?type=greeting&id=w", `{"name":"Ada"}`), 201)
 			before := c.Submitted()
 			c.LoseReplies(2)
-			if got := read[api.Signalled](t, ask(s[entry], "POST /v1/workflows/w/signals/finish", `{"word":"Hi"}`), 200); got.Outcome != api.Repeated {
+			if got := read[api.Signalled](t, ask(s[entry], "POST /v1/workflows/w/signals/finish", `{"word":"Hi"}`), 200); got.Outcome != api.SignalledOutcomeRepeated {
 				t.Errorf("entry %d: the signal is %v, want the answer to its repeat", entry, got.Outcome)
 			}
 			if n := c.Submitted() - before; n != 3 {
@@ -242,7 +242,7 @@ func TestUnknownOutcomeIsSaid(t *testing.T) {
 			read[api.Workflow](t, ask(s[entry], "POST /v1/workflows?type=greeting&id=w", `{"name":"Ada"}`), 201)
 			c.DelayReplies(1)
 			wantProblem(t, ask(s[entry], "POST /v1/workflows/w/signals/finish", `{"word":"Hi"}`, "Idempotency-Key: k-1"), api.CodeOutcomeUnknown, "Idempotency-Key: k-1")
-			if got := read[api.Signalled](t, ask(s[entry], "POST /v1/workflows/w/signals/finish", `{"word":"Hi"}`, "Idempotency-Key: k-1"), 200); got.Outcome != api.Repeated {
+			if got := read[api.Signalled](t, ask(s[entry], "POST /v1/workflows/w/signals/finish", `{"word":"Hi"}`, "Idempotency-Key: k-1"), 200); got.Outcome != api.SignalledOutcomeRepeated {
 				t.Errorf("entry %d: asked again, the signal is %v", entry, got.Outcome)
 			}
 		})

@@ -77,9 +77,9 @@ func (s operations) SignalWorkflow(w http.ResponseWriter, r *http.Request, id ap
 		if err != nil {
 			return answer{}, err
 		}
-		outcome := api.Applied
+		outcome := api.SignalledOutcomeApplied
 		if reply.Outcome == record.OutcomeRepeated {
-			outcome = api.Repeated
+			outcome = api.SignalledOutcomeRepeated
 		}
 		return answer{status: http.StatusOK, body: api.Signalled{WorkflowID: c.workflowID, RunID: reply.Run.String(), Outcome: outcome}}, nil
 	})

@@ -39,13 +39,13 @@ func (s *Server) listQuery(p api.ListWorkflowsParams) (q ListQuery, want map[int
 	}
 	q = ListQuery{Type: p.Type, Limit: limit}
 	if p.Status != "" {
-		for st := record.StatusRunning; st <= record.StatusFailed; st++ {
+		for st := record.StatusRunning; st <= record.StatusContinued; st++ {
 			if st.String() == string(p.Status) {
 				q.Status = st
 			}
 		}
 		if q.Status == record.StatusNone {
-			return q, nil, problem(api.CodeRequestInvalid, "the parameter status is %q: use running, completed or failed", p.Status)
+			return q, nil, problem(api.CodeRequestInvalid, "the parameter status is %q: use running, completed, failed, cancelled, terminated or continued", p.Status)
 		}
 	}
 	var err error

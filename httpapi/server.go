@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,7 +53,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else if err := s.cross.Check(r); err != nil {
 			writeProblem(rec, problem(api.CodeForbidden, "a page of another origin may not write: %v", err))
 		} else {
-			s.mux.ServeHTTP(rec, r)
+			s.mux.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), callerKey{}, who.name)))
 		}
 	}
 	info := RequestInfo{

@@ -154,7 +154,7 @@ func TestProblems(t *testing.T) {
 		{request: "POST /v1/workflows/ada/signals/finish", body: `{"word":7}`, code: api.CodePayloadInvalid, names: []string{"word"}},
 		{request: "POST /v1/workflows/ada/signals/a%0ab", body: `{}`, code: api.CodeRequestInvalid, names: []string{"signal"}},
 		{request: "POST /v1/workflows/ada/signals/" + long, body: `{}`, code: api.CodeRequestInvalid, names: []string{"signal", "201"}},
-		{request: "GET /v1/workflows?status=stuck", code: api.CodeRequestInvalid, names: []string{"status", "running, completed or failed"}},
+		{request: "GET /v1/workflows?status=stuck", code: api.CodeRequestInvalid, names: []string{"status", "running, completed, failed, cancelled, terminated or continued"}},
 		{request: "GET /v1/workflows?limit=ten", code: api.CodeRequestInvalid, names: []string{"limit"}},
 		{request: "GET /v1/workflows?cursor=!", code: api.CodeRequestInvalid, names: []string{"cursor"}},
 		{request: "GET /v1/workflows?partition=4", code: api.CodeRequestInvalid, names: []string{"partition", "0 to 3"}},
@@ -196,10 +196,10 @@ func TestIdempotencyKeyIsTheCommandID(t *testing.T) {
 		t.Errorf("a known command ID gives run %s, not %s", again.RunID, first.RunID)
 	}
 	const sig = "Idempotency-Key: signal-1"
-	if got := read[api.Signalled](t, ask(s, "POST /v1/workflows/order-7/signals/finish", `{"word":"Hi"}`, sig), 200); got.Outcome != api.Applied || got.RunID != first.RunID {
+	if got := read[api.Signalled](t, ask(s, "POST /v1/workflows/order-7/signals/finish", `{"word":"Hi"}`, sig), 200); got.Outcome != api.SignalledOutcomeApplied || got.RunID != first.RunID {
 		t.Errorf("the signal is %+v", got)
 	}
-	if got := read[api.Signalled](t, ask(s, "POST /v1/workflows/order-7/signals/finish", `{"word":"Hi"}`, sig), 200); got.Outcome != api.Repeated {
+	if got := read[api.Signalled](t, ask(s, "POST /v1/workflows/order-7/signals/finish", `{"word":"Hi"}`, sig), 200); got.Outcome != api.SignalledOutcomeRepeated {
 		t.Errorf("the second signal is %+v", got)
 	}
 }

@@ -67,6 +67,11 @@ func (f *Failure) Error() string {
 	return s
 }
 
+// Terminated is the failure that a terminated run shows.
+func Terminated(reason string) Failure {
+	return Failure{Kind: FailureCancelled, Code: "terminated", Message: reason}
+}
+
 // Attempt is one finished attempt of a task, as its history keeps it (F6).
 type Attempt struct {
 	No      uint32  `json:"attempt"`

@@ -76,7 +76,7 @@ type Record struct {
 	Hops       int // how often it was forwarded (S1)
 }
 
-// Body is what a record says: *Start, *Signal, *TaskCompleted, *TaskFailed or
+// Body is what a record says: *Start, *Signal, *Cancel, *Terminate, *TaskCompleted, *TaskFailed or
 // *Undecodable.
 type Body interface{ body() }
 
@@ -93,6 +93,26 @@ type Signal struct {
 	CommandID string // empty: every record is a signal of its own
 	Name      string
 	Payload   []byte
+	Reply     bool
+}
+
+// Cancel is the command that asks the workflow's current run to end: its code sees the
+// root scope cancelled.
+type Cancel struct {
+	CommandID string // empty: every record is a request of its own
+	Run       RunID  // zero: whatever run is current
+	Reason    string // for people
+	By        string // who asks; for people
+	Reply     bool
+}
+
+// Terminate is the command that closes the workflow's current run at once: its code sees
+// nothing of it.
+type Terminate struct {
+	CommandID string
+	Run       RunID  // zero: whatever run is current
+	Reason    string // for people
+	By        string // who asks; for people
 	Reply     bool
 }
 
@@ -119,6 +139,8 @@ type Undecodable struct {
 
 func (*Start) body()         {}
 func (*Signal) body()        {}
+func (*Cancel) body()        {}
+func (*Terminate) body()     {}
 func (*TaskCompleted) body() {}
 func (*TaskFailed) body()    {}
 func (*Undecodable) body()   {}

@@ -136,6 +136,7 @@ type StuckRow struct {
 type InboxRow struct {
 	No        uint64 // ascending in order of arrival; from 1 again when the inbox was empty
 	Signal    *Signal
+	Cancel    *Cancel
 	Completed *TaskCompleted
 	Failed    *TaskFailed
 	Timer     uint64 // number of a timer that came due

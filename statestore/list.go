@@ -111,7 +111,7 @@ func (l *lister) start(q ListQuery, place []byte) error {
 }
 
 func (l *lister) addType(typ string, status record.Status, place []byte) error {
-	for st := record.StatusRunning; st <= record.StatusFailed; st++ {
+	for st := record.StatusRunning; st <= record.StatusContinued; st++ {
 		if status != record.StatusNone && status != st {
 			continue
 		}

@@ -69,10 +69,12 @@ func failureOf(err error) Failure {
 	case errors.Is(err, ErrCancelled):
 		f.Kind = FailureCancelled
 	case errors.Is(err, ErrTimeout):
-		f.Kind = FailureTimeout
+		f.Kind, f.Code = FailureTimeout, "scope_timeout"
 	}
-	switch err.(type) { //nolint:errorlint // only err itself adds nothing to its failure
+	switch e := err.(type) { //nolint:errorlint // only err itself adds nothing to its failure
 	case *Failure, *TaskError:
+	case *CancelledError: // the kind says what it is
+		f.Message = e.Reason
 	default:
 		f.Message = err.Error()
 	}

@@ -64,12 +64,12 @@ func (a *app) await(cmd *cobra.Command, c *client.HTTP, id string, wait time.Dur
 	case w.Status == api.Running:
 		a.say("workflow %q is still %s", id, statusOf(&w))
 		return exitError(exitTimeout)
-	case w.Status == api.Failed:
+	case w.Status != api.Completed:
 		why := "unknown"
 		if w.Failure != nil {
 			why = failureText(w.Failure)
 		}
-		a.say("workflow %q failed: %s", id, why)
+		a.say("workflow %q %s: %s", id, w.Status, why)
 		return exitError(exitFailed)
 	}
 	return nil

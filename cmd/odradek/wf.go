@@ -10,14 +10,14 @@ import (
 )
 
 func (a *app) workflows() *cobra.Command {
-	wf := &cobra.Command{Use: "wf", Aliases: []string{"workflow"}, Short: "Workflows", Long: "Start, signal and inspect workflows.\n\n" + exitHelp}
+	wf := &cobra.Command{Use: "wf", Aliases: []string{"workflow"}, Short: "Workflows", Long: "Start, signal, end and inspect workflows.\n\n" + exitHelp}
 	wf.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usagef("odradek wf has no verb %q", args[0])
 		}
 		return cmd.Help()
 	}
-	wf.AddCommand(a.start(), a.get(), a.list(), a.history(), a.signal(), a.result())
+	wf.AddCommand(a.start(), a.get(), a.list(), a.history(), a.signal(), a.cancel(), a.terminate(), a.result())
 	return wf
 }
 

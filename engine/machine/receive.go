@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/odradek/odradek/record"
 )
@@ -80,6 +81,38 @@ func ReceiveSignal(s *State, workflowID string, c *record.Signal, known bool, ty
 		Event:   &record.SignalReceived{Name: c.Name, Payload: c.Payload, CommandID: c.CommandID},
 		Outcome: record.OutcomeApplied,
 	}
+}
+
+// ReceiveCancel judges a request to end. known is as ReceiveSignal's.
+func ReceiveCancel(s *State, workflowID string, c *record.Cancel, known bool) Received {
+	if r, refused := ending(s, workflowID, c.Run, known); refused {
+		return r
+	}
+	return Received{Event: &record.CancelRequested{CommandID: c.CommandID, Reason: c.Reason, By: c.By}, Outcome: record.OutcomeApplied}
+}
+
+// ReceiveTerminate judges an order to close at once. known is as ReceiveSignal's,
+// retain is how long the history is kept (F4).
+func ReceiveTerminate(s *State, workflowID string, c *record.Terminate, known bool, retain time.Duration) Received {
+	if r, refused := ending(s, workflowID, c.Run, known); refused {
+		return r
+	}
+	return Received{Event: &record.RunTerminated{CommandID: c.CommandID, Reason: c.Reason, By: c.By, Retain: retain}, Outcome: record.OutcomeApplied}
+}
+
+// ending is what cancel and terminate have in common.
+func ending(s *State, workflowID string, run record.RunID, known bool) (Received, bool) {
+	switch {
+	case s == nil:
+		return rejected(record.OutcomeNotFound, "no workflow has the ID %q: check the ID", workflowID), true
+	case known:
+		return Received{Outcome: record.OutcomeRepeated}, true
+	case !run.IsZero() && s.Run.Run != run:
+		return rejected(record.OutcomeNotFound, "the current run of workflow %q is %s, not %s: leave the run out to reach the current one", workflowID, s.Run.Run, run), true
+	case s.Run.Status.Closed():
+		return rejected(record.OutcomeClosed, "run %s of workflow %q is %s already", s.Run.Run, workflowID, s.Run.Status), true
+	}
+	return Received{}, false
 }
 
 // ReceiveTimer judges a due timer.

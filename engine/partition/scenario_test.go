@@ -2,6 +2,7 @@ package partition
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -224,6 +225,7 @@ func (h *harness) due(t *testing.T) {
 //
 //	start ID TYPE INPUT [id=COMMAND] [reply]
 //	signal ID NAME PAYLOAD [id=COMMAND] [reply]
+//	cancel|terminate ID REASON [id=COMMAND] [reply]
 //	completed ID TASK ATTEMPT RESULT
 //	failed ID TASK ATTEMPT retryable|final
 //	garbage ID
@@ -266,6 +268,10 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		r.Body = &record.Start{CommandID: commandID, Type: f[2], Input: []byte(f[3]), Reply: reply}
 	case "signal":
 		r.Body = &record.Signal{CommandID: commandID, Name: f[2], Payload: []byte(f[3]), Reply: reply}
+	case "cancel":
+		r.Body = &record.Cancel{CommandID: commandID, Reason: f[2], By: "op", Reply: reply}
+	case "terminate":
+		r.Body = &record.Terminate{CommandID: commandID, Reason: f[2], By: "op", Reply: reply}
 	case "completed":
 		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4])}
 	case "failed":
@@ -399,6 +405,14 @@ func (h *harness) describe(t *testing.T, id string) string {
 			fmt.Fprintf(&out, " %s", b.Result)
 		case *record.RunFailed:
 			fmt.Fprintf(&out, " %s", b.Failure.Error())
+		case *record.TaskCancelled:
+			fmt.Fprintf(&out, " %d", b.Task)
+		case *record.CancelRequested:
+			fmt.Fprintf(&out, " %s by %s", b.Reason, b.By)
+		case *record.RunTerminated:
+			fmt.Fprintf(&out, " %s by %s", b.Reason, b.By)
+		case *record.RunCancelled:
+			fmt.Fprintf(&out, " %s", b.Failure.Error())
 		}
 		out.WriteByte('\n')
 	}
@@ -450,6 +464,15 @@ func definitions() []workflow.Definition {
 			}
 			return charge.Run(ctx, n+m)
 		}, charge, more),
+		// tidy charges; cancelled, it refunds and ends.
+		workflow.Define("tidy", func(ctx workflow.Context, n int) (int, error) {
+			out, err := charge.Run(ctx, n)
+			if err != nil {
+				_, e := refund.Run(workflow.Detached(ctx), n)
+				return 0, errors.Join(err, e)
+			}
+			return out, nil
+		}, charge, refund),
 		// undeclared uses a task that no type declares.
 		workflow.Define("undeclared", func(ctx workflow.Context, n int) (int, error) { return lost.Run(ctx, n) }),
 	}

@@ -36,6 +36,10 @@ func (p *Partition) Step(r *record.Record) error {
 		return p.start(e, r, b)
 	case *record.Signal:
 		return p.signal(e, r, b)
+	case *record.Cancel:
+		return p.cancel(e, r, b)
+	case *record.Terminate:
+		return p.terminate(e, r, b)
 	case *record.TaskCompleted:
 		return p.taskCompleted(e, b)
 	case *record.TaskFailed:
@@ -158,6 +162,9 @@ func (p *Partition) known(e *entry, commandID string) (bool, error) {
 	}
 	for i := range s.Inbox {
 		if c := s.Inbox[i].Signal; c != nil && c.CommandID == commandID {
+			return true, nil
+		}
+		if c := s.Inbox[i].Cancel; c != nil && c.CommandID == commandID {
 			return true, nil
 		}
 	}

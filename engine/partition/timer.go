@@ -177,6 +177,11 @@ func (p *Partition) summary(e *entry, expire record.Millis, commands []record.Co
 		sum.Result = b.Result
 	case *record.RunFailed:
 		sum.Failure = &b.Failure
+	case *record.RunCancelled:
+		sum.Failure = &b.Failure
+	case *record.RunTerminated:
+		f := record.Terminated(b.Reason)
+		sum.Failure = &f
 	}
 	for i := range commands {
 		sum.CommandIDs = append(sum.CommandIDs, commands[i].CommandID)

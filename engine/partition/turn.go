@@ -169,7 +169,7 @@ func (p *Partition) emptyInbox(e *entry, was *record.StuckRow) error {
 				return nil
 			}
 			was = nil
-		case got.Outcome.Rejected(): // it came while nobody could check it
+		case got.Outcome.Rejected() && row.Signal != nil: // it came while nobody could check it
 			p.refuseSignal(e, row, got)
 		default:
 			p.ignore(got.Ignored)
@@ -192,6 +192,8 @@ func (p *Partition) receiveInbox(e *entry, row record.InboxRow) machine.Received
 	switch {
 	case row.Signal != nil:
 		return machine.ReceiveSignal(e.state, e.state.Run.WorkflowID, row.Signal, false, e.def)
+	case row.Cancel != nil:
+		return machine.ReceiveCancel(e.state, e.state.Run.WorkflowID, row.Cancel, false)
 	case row.Completed != nil:
 		return machine.ReceiveCompleted(e.state, row.Completed)
 	case row.Failed != nil:
@@ -341,16 +343,34 @@ func (p *Partition) append(e *entry, ev record.HistoryEvent) {
 // apply adds a turn's decisions and sends out what they ask for.
 func (p *Partition) apply(e *entry, events []record.HistoryEvent) {
 	for _, ev := range events {
+		if b, ok := ev.Body.(*record.TaskCancelled); ok {
+			if t := e.state.Task(b.Task); t != nil {
+				p.cancelTask(e, t)
+			}
+		}
+		if closes(ev.Body) {
+			p.cancelTasks(e)
+		}
 		p.append(e, ev)
 		switch b := ev.Body.(type) {
 		case *record.TaskScheduled:
 			p.dispatch(e, e.state.Task(ev.No), 1, b.Input)
 		case *record.TimerStarted:
 			p.batch.Counts.Timers++
-		case *record.RunCompleted, *record.RunFailed:
+		}
+		if closes(ev.Body) {
 			p.closed(e)
 		}
 	}
+}
+
+// closes reports whether the event closes its run.
+func closes(b record.HistoryBody) bool {
+	switch b.(type) {
+	case *record.RunCompleted, *record.RunFailed, *record.RunCancelled, *record.RunContinued, *record.RunTerminated:
+		return true
+	}
+	return false
 }
 
 func (p *Partition) closed(e *entry) {
@@ -377,16 +397,14 @@ func (p *Partition) publish(e *entry, ev record.HistoryEvent) {
 	if e.coded {
 		level = e.def.HistoryLevel()
 	}
-	switch ev.Body.(type) {
-	case *record.RunCompleted, *record.RunFailed:
-	case *record.RunStarted:
+	switch {
+	case closes(ev.Body):
+	case ev.Body.HistoryKind() == record.KindRunStarted:
 		if level == workflow.HistoryOff {
 			return
 		}
-	default:
-		if level != workflow.HistoryAll {
-			return
-		}
+	case level != workflow.HistoryAll:
+		return
 	}
 	out := codec.EncodeHistory(p.cfg.Namespace, &e.state.Run, ev)
 	out.Partition = p.cfg.Partition

@@ -16,7 +16,8 @@ import (
 // command ID at this instance.
 var ErrCommandInFlight = errors.New("a command with this ID is being submitted")
 
-// Submit makes a command of a body, *record.Start or *record.Signal, and returns
+// Submit makes a command of a body, *record.Start, *record.Signal,
+// *record.Cancel or *record.Terminate, and returns
 // its outcome when it has settled (I1). The record gets a command ID if the body
 // has none. After a takeover of the lane the command is sent again with the same
 // ID, which the state answers. ErrNotOwner: ask the partition's owner, with the
@@ -72,6 +73,20 @@ func command(workflowID string, body record.Body) (record.Output, string, error)
 			c.CommandID = uuid.NewString()
 		}
 		return codec.EncodeSignal(workflowID, &c), c.CommandID, nil
+	case *record.Cancel:
+		c := *b
+		c.Reply = true
+		if c.CommandID == "" {
+			c.CommandID = uuid.NewString()
+		}
+		return codec.EncodeCancel(workflowID, &c), c.CommandID, nil
+	case *record.Terminate:
+		c := *b
+		c.Reply = true
+		if c.CommandID == "" {
+			c.CommandID = uuid.NewString()
+		}
+		return codec.EncodeTerminate(workflowID, &c), c.CommandID, nil
 	}
 	return record.Output{}, "", fmt.Errorf("a %T is not a command", body)
 }

@@ -188,7 +188,7 @@ func TestTimeLimit(t *testing.T) {
 	w.start(due(1), "task_scheduled math/add 1")
 	w.turn(completed(3, "1"), `timer_cancelled {"Timer":2}`, due(2), "task_scheduled math/add 1")
 	w.swap()
-	w.turn(&record.TimerFired{Timer: 6}, `task_cancelled {"Task":7}`, `run_failed {"Failure":{"kind":"timeout","message":"the scope's time limit has passed","retryable":false},"Retain":0}`)
+	w.turn(&record.TimerFired{Timer: 6}, `task_cancelled {"Task":7}`, `run_failed {"Failure":{"kind":"timeout","code":"scope_timeout","retryable":false},"Retain":0}`)
 }
 
 // TestCancelRequest reaches the root scope; clean-up runs detached, and the run closes
@@ -208,7 +208,7 @@ func TestCancelRequest(t *testing.T) {
 	w.turn(&record.CancelRequested{Reason: "no more"}, `task_cancelled {"Task":2}`, `task_scheduled log/note "clean up"`)
 	w.swap()
 	w.turn(&record.CancelRequested{Reason: "again"})
-	w.turn(completed(5, "null"), `run_cancelled {"Failure":{"kind":"cancelled","message":"cancelled: no more","retryable":false},"Retain":0}`)
+	w.turn(completed(5, "null"), `run_cancelled {"Failure":{"kind":"cancelled","message":"no more","retryable":false},"Retain":0}`)
 }
 
 // TestVainWaits: a loop over waits that cancellation ends at once cannot be left by

@@ -16,18 +16,36 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
+// Defines values for EndedOutcome.
+const (
+	EndedOutcomeApplied  EndedOutcome = "applied"
+	EndedOutcomeRepeated EndedOutcome = "repeated"
+)
+
+// Valid indicates whether the value is a known member of the EndedOutcome enum.
+func (e EndedOutcome) Valid() bool {
+	switch e {
+	case EndedOutcomeApplied:
+		return true
+	case EndedOutcomeRepeated:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignalledOutcome.
 const (
-	Applied  SignalledOutcome = "applied"
-	Repeated SignalledOutcome = "repeated"
+	SignalledOutcomeApplied  SignalledOutcome = "applied"
+	SignalledOutcomeRepeated SignalledOutcome = "repeated"
 )
 
 // Valid indicates whether the value is a known member of the SignalledOutcome enum.
 func (e SignalledOutcome) Valid() bool {
 	switch e {
-	case Applied:
+	case SignalledOutcomeApplied:
 		return true
-	case Repeated:
+	case SignalledOutcomeRepeated:
 		return true
 	default:
 		return false
@@ -36,19 +54,28 @@ func (e SignalledOutcome) Valid() bool {
 
 // Defines values for Status.
 const (
-	Completed Status = "completed"
-	Failed    Status = "failed"
-	Running   Status = "running"
+	Cancelled  Status = "cancelled"
+	Completed  Status = "completed"
+	Continued  Status = "continued"
+	Failed     Status = "failed"
+	Running    Status = "running"
+	Terminated Status = "terminated"
 )
 
 // Valid indicates whether the value is a known member of the Status enum.
 func (e Status) Valid() bool {
 	switch e {
+	case Cancelled:
+		return true
 	case Completed:
+		return true
+	case Continued:
 		return true
 	case Failed:
 		return true
 	case Running:
+		return true
+	case Terminated:
 		return true
 	default:
 		return false
@@ -69,6 +96,16 @@ func (e WorkflowResultEncoding) Valid() bool {
 		return false
 	}
 }
+
+// Ended defines model for Ended.
+type Ended struct {
+	Outcome    EndedOutcome `json:"outcome"`
+	RunID      string       `json:"run_id"`
+	WorkflowID string       `json:"workflow_id"`
+}
+
+// EndedOutcome defines model for Ended.Outcome.
+type EndedOutcome string
 
 // Failure The one shape of a failure; see docs/protocol.md.
 type Failure = record.Failure
@@ -236,6 +273,12 @@ type WorkflowPage struct {
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// Reason defines model for Reason.
+type Reason = string
+
+// Run defines model for Run.
+type Run = string
+
 // Wait Example: 30s
 type Wait = string
 
@@ -284,6 +327,19 @@ type StartWorkflowParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// CancelWorkflowParams defines parameters for CancelWorkflow.
+type CancelWorkflowParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+
+	// Run Run ID; without it whatever run is current.
+	Run Run `form:"run,omitempty" json:"run,omitempty,omitzero"`
+
+	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
+	// run knows is a repeat and changes nothing, whatever its body.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // GetHistoryParams defines parameters for GetHistory.
 type GetHistoryParams struct {
 	// Limit Page size; what is above 1000 counts as 1000. A page also ends behind the event that brings it to 4 MB or more.
@@ -310,6 +366,19 @@ type SignalWorkflowParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// TerminateWorkflowParams defines parameters for TerminateWorkflow.
+type TerminateWorkflowParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+
+	// Run Run ID; without it whatever run is current.
+	Run Run `form:"run,omitempty" json:"run,omitempty,omitzero"`
+
+	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
+	// run knows is a repeat and changes nothing, whatever its body.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // StartWorkflowJSONRequestBody defines body for StartWorkflow for application/json ContentType.
 type StartWorkflowJSONRequestBody = StartWorkflowJSONBody
 
@@ -327,6 +396,9 @@ type ServerInterface interface {
 	// GetWorkflow The current run of a workflow and what it waits for
 	// (GET /v1/workflows/{id})
 	GetWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID)
+	// CancelWorkflow Ask the workflow's current run to end
+	// (POST /v1/workflows/{id}/cancel)
+	CancelWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, params CancelWorkflowParams)
 	// GetHistory The history events of a workflow's current run, in order
 	// (GET /v1/workflows/{id}/history)
 	GetHistory(w http.ResponseWriter, r *http.Request, id WorkflowID, params GetHistoryParams)
@@ -336,6 +408,9 @@ type ServerInterface interface {
 	// SignalWorkflow Give a signal to the workflow's current run
 	// (POST /v1/workflows/{id}/signals/{name})
 	SignalWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, name string, params SignalWorkflowParams)
+	// TerminateWorkflow Close the workflow's current run at once
+	// (POST /v1/workflows/{id}/terminate)
+	TerminateWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, params TerminateWorkflowParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -538,6 +613,82 @@ func (siw *ServerInterfaceWrapper) GetWorkflow(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// CancelWorkflow operation middleware
+func (siw *ServerInterfaceWrapper) CancelWorkflow(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkflowID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelWorkflowParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "run", r.URL.Query(), &params.Run, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelWorkflow(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetHistory operation middleware
 func (siw *ServerInterfaceWrapper) GetHistory(w http.ResponseWriter, r *http.Request) {
 
@@ -694,6 +845,82 @@ func (siw *ServerInterfaceWrapper) SignalWorkflow(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// TerminateWorkflow operation middleware
+func (siw *ServerInterfaceWrapper) TerminateWorkflow(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkflowID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TerminateWorkflowParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "run", r.URL.Query(), &params.Run, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TerminateWorkflow(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -820,6 +1047,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/history", wrapper.GetHistory)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/result", wrapper.GetResult)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/signals/{name}", wrapper.SignalWorkflow)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/cancel", wrapper.CancelWorkflow)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/terminate", wrapper.TerminateWorkflow)
 
 	return m
 }

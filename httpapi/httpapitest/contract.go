@@ -24,6 +24,7 @@ func Contract(t *testing.T, e httpapi.Engine, prefix string) {
 	t.Run("command ID makes a repeat", c.commandID)
 	t.Run("signal", c.signal)
 	t.Run("failed run", c.failed)
+	t.Run("ended run", c.ended)
 	t.Run("unknown workflow", c.unknown)
 	t.Run("wait ends with its context", c.waitEnds)
 	t.Run("history is dense", c.history)
@@ -142,6 +143,33 @@ func (c contract) failed(t *testing.T) {
 	run := c.closed(t, id)
 	if run.Row.Status != record.StatusFailed || run.Failure == nil || run.Failure.Message != "no words" || run.Failure.Kind != record.FailureApplication {
 		t.Errorf("the run is %v with failure %+v", run.Row.Status, run.Failure)
+	}
+}
+
+// ended: a cancelled run ends by its code, a terminated one without it.
+func (c contract) ended(t *testing.T) {
+	for name, e := range map[string]struct {
+		command  func(id string) record.Body
+		status   record.Status
+		contains string
+	}{
+		"cancel": {func(id string) record.Body {
+			return &record.Cancel{CommandID: id, Reason: "enough", By: "me", Reply: true}
+		}, record.StatusCancelled, "enough"},
+		"terminate": {func(id string) record.Body {
+			return &record.Terminate{CommandID: id, Reason: "enough", By: "me", Reply: true}
+		}, record.StatusTerminated, "enough"},
+	} {
+		id := c.id(t, name)
+		c.submit(t, id, e.command("e0"), record.OutcomeNotFound)
+		c.submit(t, id, start("e1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+		c.submit(t, id, e.command("e2"), record.OutcomeApplied)
+		run := c.closed(t, id)
+		if run.Row.Status != e.status || run.Failure == nil || !strings.Contains(run.Failure.Message, e.contains) || run.Failure.Kind != record.FailureCancelled {
+			t.Errorf("%s: the run is %v with failure %+v", name, run.Row.Status, run.Failure)
+		}
+		c.submit(t, id, e.command("e2"), record.OutcomeRepeated)
+		c.submit(t, id, e.command("e3"), record.OutcomeClosed)
 	}
 }
 

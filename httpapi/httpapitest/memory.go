@@ -183,6 +183,10 @@ func (e *Engine) apply(w *instance, workflowID string, command record.Body) reco
 		return e.start(w, workflowID, b)
 	case *record.Signal:
 		return e.signal(w, workflowID, b)
+	case *record.Cancel:
+		return e.end(w, workflowID, b.CommandID, b.Run, &record.CancelRequested{CommandID: b.CommandID, Reason: b.Reason, By: b.By}, b.Reason)
+	case *record.Terminate:
+		return e.end(w, workflowID, b.CommandID, b.Run, &record.RunTerminated{CommandID: b.CommandID, Reason: b.Reason, By: b.By}, b.Reason)
 	}
 	panic(fmt.Sprintf("httpapitest: no command is a %T", command))
 }
@@ -257,6 +261,29 @@ func (e *Engine) signal(w *instance, workflowID string, b *record.Signal) record
 	}
 	e.complete(w, result)
 	return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
+}
+
+// end cancels or terminates; a greeting that is cancelled ends at once.
+func (e *Engine) end(w *instance, workflowID, commandID string, run record.RunID, event record.HistoryBody, reason string) record.Reply {
+	switch {
+	case w == nil || !run.IsZero() && run != w.run.Row.Run:
+		return answer(nil, workflowID, commandID, record.OutcomeNotFound, fmt.Sprintf("no workflow has the ID %q", workflowID))
+	case w.commands[commandID]:
+		return answer(w, workflowID, commandID, record.OutcomeRepeated, "")
+	case w.run.Row.Status.Closed():
+		return answer(w, workflowID, commandID, record.OutcomeClosed, fmt.Sprintf("run %s is %s", w.run.Row.Run, w.run.Row.Status))
+	}
+	w.commands[commandID] = true
+	status, failure := record.StatusTerminated, record.Terminated(reason)
+	if event.HistoryKind() == record.KindCancelRequested {
+		status, failure = record.StatusCancelled, record.Failure{Kind: record.FailureCancelled, Message: reason}
+	}
+	w.run.Row.Status, w.run.Failure, w.run.Row.ClosedAt = status, &failure, e.c.now
+	e.add(w, event)
+	if status == record.StatusCancelled {
+		e.add(w, &record.RunCancelled{Failure: failure})
+	}
+	return answer(w, workflowID, commandID, record.OutcomeApplied, "")
 }
 
 func (e *Engine) complete(w *instance, result []byte) {
