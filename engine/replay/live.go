@@ -67,15 +67,12 @@ func (l *Live) Drop() {
 		l.co.Stop()
 		return
 	}
-	gone := l.co.Gone()
-	l.co.Stop()
-	go func() { // one after the other: the author's threads share variables
-		<-gone
-		for _, t := range more {
-			t.co.Stop()
-			<-t.gone
-		}
-	}()
+	l.co.Stop() // at once: it tells that the run is dropped
+	all := append(make([]*coro.Coro, 0, 1+len(more)), l.co)
+	for _, t := range more {
+		all = append(all, t.co)
+	}
+	coro.StopInOrder(all) // the author's threads share variables
 }
 
 // Closed reports whether the code has ended: its closing decision was the last one.

@@ -13,7 +13,6 @@ const threadsMax = 10_000
 // thread is one coroutine of the run's code. The first one runs the function.
 type thread struct {
 	co    *coro.Coro
-	gone  <-chan struct{} // but of the first
 	waits workflow.Awaited
 	fresh bool   // has not run yet
 	seen  uint64 // host.moves when it parked
@@ -29,13 +28,13 @@ func (h *host) Go(body func()) {
 
 func (h *host) spawn(body func()) {
 	t := &thread{co: coro.New(body), fresh: true}
-	t.gone = t.co.Gone()
+	t.co.Watch()
 	h.threads = append(h.threads, t)
 	l := h.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.more) == 0 {
-		l.co.Gone() // Drop will wait for it
+		l.co.Watch()
 	}
 	l.more = append(l.more, t)
 }

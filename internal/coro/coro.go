@@ -46,7 +46,7 @@ type Coro struct {
 	exit      Exit
 	held      bool // the body's Goexit is parked in a deferred call
 	unwinding bool // stop is under way: a Goexit is ours
-	gone      chan struct{}
+	gone      chan struct{} // closed when the body has left its frames; nil: not watched
 }
 
 // New makes a parked coroutine of body. It costs no goroutine until the first
@@ -117,13 +117,23 @@ func (c *Coro) Stop() {
 	c.state.CompareAndSwap(stateRunning, stateStopped) // Resume's goroutine unwinds it (K3)
 }
 
-// Gone gives a channel that is closed when the body has left its frames, or will never
-// have any. It must be asked for before the coroutine ends or is stopped.
-func (c *Coro) Gone() <-chan struct{} {
+// Watch makes the coroutine one of those that StopInOrder takes. It comes before the
+// body ends or is stopped.
+func (c *Coro) Watch() {
 	if c.gone == nil {
 		c.gone = make(chan struct{})
 	}
-	return c.gone
+}
+
+// StopInOrder stops coroutines that are watched, each when the one before it has left
+// its frames: bodies that share variables do not meet. It returns at once.
+func StopInOrder(cs []*Coro) {
+	go func() {
+		for _, c := range cs {
+			c.Stop()
+			<-c.gone
+		}
+	}()
 }
 
 func (c *Coro) left() {
