@@ -44,8 +44,8 @@ type Coro struct {
 	stop      func()
 	yield     func(struct{}) bool
 	exit      Exit
-	held      bool // the body's Goexit is parked in a deferred call
-	unwinding bool // stop is under way: a Goexit is ours
+	held      bool          // the body's Goexit is parked in a deferred call
+	unwinding bool          // stop is under way: a Goexit is ours
 	gone      chan struct{} // closed when the body has left its frames; nil: not watched
 }
 
