@@ -158,6 +158,10 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 			return appendFailure(dst, b.Failure)
 		}
 		return appendBytes(dst, b.Result)
+	case *record.SignalCarried:
+		dst = appendBytes(dst, b.Name)
+		dst = appendBytes(dst, b.CommandID)
+		return appendBytes(dst, b.Payload)
 	case *record.PatchMarked:
 		return appendBytes(dst, b.ID)
 	case *record.AttributesSet:
@@ -238,6 +242,8 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 			b.Result = r.bytes()
 		}
 		return b
+	case record.KindSignalCarried:
+		return &record.SignalCarried{Name: r.string(), CommandID: r.string(), Payload: r.bytes()}
 	case record.KindPatchMarked:
 		return &record.PatchMarked{ID: r.string()}
 	case record.KindAttributesSet:
@@ -314,6 +320,8 @@ func languageLen(b record.HistoryBody) int {
 			return failureLen(b.Failure)
 		}
 		return len(b.Result)
+	case *record.SignalCarried:
+		return len(b.Name) + len(b.CommandID) + len(b.Payload)
 	case *record.PatchMarked:
 		return len(b.ID)
 	case *record.AttributesSet:
@@ -353,6 +361,7 @@ func appendOrigin(dst []byte, b *record.RunStarted) []byte {
 	}
 	if from&originPrevious != 0 {
 		dst = append(dst, b.Previous[:]...)
+		dst = binary.BigEndian.AppendUint64(dst, b.FirstInput)
 		dst = appendBool(dst, b.Carry != nil)
 		dst = appendBytes(dst, b.Carry)
 	}
@@ -369,7 +378,7 @@ func (r *reader) origin(b *record.RunStarted) {
 		b.Parent = r.parent()
 	}
 	if from&originPrevious != 0 {
-		b.Previous = r.runID()
+		b.Previous, b.FirstInput = r.runID(), r.uint64()
 		if carry := r.bool(); carry {
 			b.Carry = append([]byte{}, r.bytes()...)
 		} else {

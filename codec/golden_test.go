@@ -24,7 +24,7 @@ func goldenRows() []record.Row {
 	r := &record.RunRow{
 		WorkflowID: "order-1", Run: run, Type: "billing", Version: 2, Status: record.StatusCompleted, StartedAt: at, ClosedAt: at + 5, UpdatedAt: at + 5,
 		Events: 11, Chunks: 2, CloseEvent: 11, CloseChunk: 2, DropAt: at + 1000, OpenTasks: 1, OpenTimers: 2, OpenSignals: 3,
-		OpenChildren: 4, OpenUpdates: 5, Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, CancelAsked: true,
+		OpenChildren: 4, OpenUpdates: 5, Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, CancelAsked: true, Previous: run,
 	}
 	f := record.Failure{Kind: "http", Code: "card_declined", Message: "no", Retryable: true, RetryAfter: time.Second, HTTPStatus: 402, Problem: []byte(`{"t":1}`)}
 	as := []record.Attempt{{No: 1, At: at + 1, Failure: f}}
@@ -45,7 +45,7 @@ func goldenRows() []record.Row {
 		&record.SignalConsumed{Signal: 2},
 		&record.RunCompleted{Result: []byte("done"), Retain: time.Hour},
 		&record.RunFailed{Failure: f, Retain: time.Hour},
-		&record.RunStarted{Type: "billing", Version: 2, Input: []byte(`{}`), Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, Previous: run, Carry: []byte(`[]`)},
+		&record.RunStarted{Type: "billing", Version: 2, Input: []byte(`{}`), Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, Previous: run, Carry: []byte(`[]`), FirstInput: 7},
 		&record.VersionPinned{Version: 3},
 		&record.TaskScheduled{Service: "payment", Operation: "request", Limits: limits, Policy: record.RetryPolicy{Jitter: 0.5, NonRetryable: "http timeout"}},
 		&record.CancelRequested{CommandID: "c3", Reason: "why", By: "me"},
@@ -62,6 +62,7 @@ func goldenRows() []record.Row {
 		&record.UpdateCompleted{Update: 19, Result: []byte("1")},
 		&record.UpdateCompleted{Update: 19, Failure: &f},
 		&record.PatchMarked{ID: "new-tax"},
+		&record.SignalCarried{Name: "stop", Payload: []byte("now"), CommandID: "c6"},
 		&record.AttributesSet{Attributes: []record.Attribute{{Name: "customer", Type: record.AttributeText, Value: []byte("c")}, {Name: "due", Type: record.AttributeTime}}},
 		&record.Published{Topic: "orders", Key: []byte("k"), Payload: []byte("p"), PayloadHash: 4},
 		&record.RunCancelled{Failure: f, Retain: time.Hour},

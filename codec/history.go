@@ -185,6 +185,10 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		} else {
 			dst = appendPayload(dst, "result", b.Result)
 		}
+	case *record.SignalCarried:
+		dst = appendText(dst, "name", b.Name)
+		dst = appendOptional(dst, "command_id", b.CommandID)
+		dst = appendPayload(dst, "payload", b.Payload)
 	case *record.PatchMarked:
 		dst = appendText(dst, "id", b.ID)
 	case *record.AttributesSet:

@@ -36,9 +36,15 @@ func appendRun(dst []byte, r *record.RunRow) []byte {
 	if r.CancelAsked {
 		flags |= runCancelAsked
 	}
+	if !r.Previous.IsZero() {
+		flags |= runHasPrevious
+	}
 	dst = append(dst, flags)
 	if flags&runHasParent != 0 {
 		dst = appendParent(dst, r.Parent)
+	}
+	if flags&runHasPrevious != 0 {
+		dst = append(dst, r.Previous[:]...)
 	}
 	return dst
 }
@@ -47,6 +53,8 @@ func appendRun(dst []byte, r *record.RunRow) []byte {
 const (
 	runHasParent   = 1
 	runCancelAsked = 2
+	runHasPrevious = 4
+	runFlags       = 7
 )
 
 func (r *reader) run(k Key) record.RunRow {
@@ -59,11 +67,14 @@ func (r *reader) run(k Key) record.RunRow {
 		OpenChildren: r.uint32(), OpenUpdates: r.uint32(),
 	}
 	flags := r.byte()
-	if flags > runHasParent|runCancelAsked {
+	if flags > runFlags {
 		r.fail("a run row has a flag that does not exist")
 	}
 	if flags&runHasParent != 0 {
 		row.Parent = r.parent()
+	}
+	if flags&runHasPrevious != 0 {
+		row.Previous = r.runID()
 	}
 	row.CancelAsked = flags&runCancelAsked != 0
 	return row

@@ -50,6 +50,7 @@ const (
 	KindPublished            HistoryKind = 79
 	KindRunCancelled         HistoryKind = 80
 	KindRunContinued         HistoryKind = 81
+	KindSignalCarried        HistoryKind = 82
 	historyKindDecision      HistoryKind = 64
 )
 
@@ -116,6 +117,8 @@ func (k HistoryKind) String() string {
 		return "run_cancelled"
 	case KindRunContinued:
 		return "run_continued"
+	case KindSignalCarried:
+		return "signal_carried"
 	}
 	return "unknown"
 }
@@ -127,8 +130,10 @@ type RunStarted struct {
 	Input     []byte
 	CommandID string
 	Parent    Parent // zero: none
-	Previous  RunID  // the run that continued as this one; zero: none
-	Carry     []byte // what that run carried over beside the input; nil: nothing
+	// With Previous, the run that continued as this one:
+	Previous   RunID
+	Carry      []byte // what it carried over beside the input; nil: nothing
+	FirstInput uint64 // canonical hash of the input that the first of the runs was started with (I2)
 }
 
 // Parent names the history event of another run that started or awaits this one.
@@ -367,6 +372,15 @@ type Published struct {
 	PayloadHash uint64 // of Key and Payload (C4)
 }
 
+// SignalCarried is a signal that the run before this one had buffered and not consumed.
+// It follows RunStarted, before the first turn's decisions: the code finds it in the
+// buffer. It is no decision of the code's.
+type SignalCarried struct {
+	Name      string
+	Payload   []byte
+	CommandID string
+}
+
 // RunCancelled closes the run because it was asked to end and did.
 type RunCancelled struct {
 	Failure Failure
@@ -410,6 +424,7 @@ func (*PatchMarked) HistoryKind() HistoryKind          { return KindPatchMarked 
 func (*AttributesSet) HistoryKind() HistoryKind        { return KindAttributesSet }
 func (*Published) HistoryKind() HistoryKind            { return KindPublished }
 func (*RunCancelled) HistoryKind() HistoryKind         { return KindRunCancelled }
+func (*SignalCarried) HistoryKind() HistoryKind        { return KindSignalCarried }
 func (*RunContinued) HistoryKind() HistoryKind         { return KindRunContinued }
 
 // RetryPolicy says when a task is tried again after a retryable failure. The

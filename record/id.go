@@ -73,6 +73,20 @@ func DeriveRunID(workflowID string, origin Origin, at Millis) RunID {
 	return id
 }
 
+// NextRunID is the run ID of the run that follows another of the same workflow, because
+// of that one's history event. It sorts behind it.
+func NextRunID(previous RunID, event uint64, at Millis) RunID {
+	var b [24]byte
+	copy(b[:], previous[:])
+	binary.BigEndian.PutUint64(b[16:], event)
+	sum := sha256.Sum256(b[:])
+	var id RunID
+	at = max(at, Millis(binary.BigEndian.Uint64(previous[:8])>>16)+1)
+	binary.BigEndian.PutUint64(id[:8], uint64(at)<<16)
+	copy(id[6:], sum[:10])
+	return id
+}
+
 // crockford is the alphabet of ULIDs (github.com/ulid/spec), in lower case.
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
 

@@ -59,6 +59,7 @@ type RunRow struct {
 	OpenChildren uint32 // with awaited workflows
 	OpenUpdates  uint32
 	Parent       Parent // zero: none
+	Previous     RunID  // the run that continued as this one; zero: none
 	CancelAsked  bool   // a CancelRequested is in the history
 }
 

@@ -51,6 +51,7 @@ func goldenHistories() map[string][]record.HistoryBody {
 			&record.CancelRequested{CommandID: "cancel", Reason: "why", By: "me"},
 			&record.ChildCancelRequested{Child: 7},
 			&record.VersionPinned{Version: 2},
+			&record.SignalCarried{Name: "s", Payload: []byte("3"), CommandID: "signal-3"},
 		},
 		"child": {
 			child,

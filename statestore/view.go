@@ -25,6 +25,19 @@ func (s *Store) Load(workflowID string) (*machine.State, error) {
 	return state, nil
 }
 
+// LoadRun is Load for one run of the workflow, current or not; nil if it is not there.
+func (s *Store) LoadRun(workflowID string, run record.RunID) (*machine.State, error) {
+	if err := s.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.release()
+	state, err := loadRun(s.db, workflowID, run)
+	if err != nil {
+		return nil, s.wrap(err, "load run %s of workflow %q", run, workflowID)
+	}
+	return state, nil
+}
+
 // Describe is Load for readers outside of the lane.
 func (s *Store) Describe(workflowID string) (*machine.State, error) { return s.Load(workflowID) }
 
@@ -40,13 +53,18 @@ func loadRun(r pebble.Reader, workflowID string, run record.RunID) (*machine.Sta
 	var (
 		state machine.State
 		found bool
+		older bool // the first run is not the newest
 	)
 	err := scanGroup(r, lower, after(lower), func(key, value []byte) (bool, error) {
 		kind, of, no, err := codec.DecodeRowKey(key[len(prefix):])
 		if err != nil {
 			return false, err
 		}
-		if !found || of != run {
+		if found && of != run { // the workflow has more runs, perhaps very many
+			older = true
+			return false, nil
+		}
+		if !found {
 			state, run, found = machine.State{Run: record.RunRow{WorkflowID: workflowID, Run: of}}, of, true
 		}
 		return true, addRow(&state, codec.Key{Kind: kind, WorkflowID: workflowID, Run: of, No: no}, value)
@@ -54,10 +72,28 @@ func loadRun(r pebble.Reader, workflowID string, run record.RunID) (*machine.Sta
 	if err != nil || !found {
 		return nil, err
 	}
+	if older {
+		if run, err = newestRun(r, prefix); err != nil {
+			return nil, err
+		}
+		return loadRun(r, workflowID, run)
+	}
 	if state.Run.Events == 0 && state.Summary == nil {
 		return nil, fmt.Errorf("%w: run %s has rows, but neither a run row nor a summary", ErrCorrupt, run)
 	}
 	return machine.Restored(state), nil
+}
+
+// newestRun is the run of the last row that begins with prefix.
+func newestRun(r pebble.Reader, prefix []byte) (run record.RunID, err error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return run, err
+	}
+	if it.Last() {
+		_, run, _, err = codec.DecodeRowKey(it.Key()[len(prefix):])
+	}
+	return run, errors.Join(err, it.Error(), it.Close())
 }
 
 // addRow decodes one row of a run into its state. Payloads are copied: the value

@@ -112,6 +112,9 @@ func Define[In, Out any](typ string, fn func(Context, In) (Out, error), uses ...
 // closing is the last decision of a run.
 func closing[Out any](ctx Context, out Out, err error) record.HistoryBody {
 	if err != nil {
+		if next, ok := errors.AsType[*continueError](err); ok {
+			return next.decision()
+		}
 		if ctx.scope.Cause() != nil && errors.Is(err, ErrCancelled) { // it was asked to end, and did
 			return &record.RunCancelled{Failure: failureOf(err)}
 		}
@@ -186,7 +189,8 @@ func (d Definition) CheckSignal(name string, payload []byte) error {
 }
 
 // Execute runs the function under h until it ends, and gives the closing decision:
-// *record.RunCompleted, *record.RunFailed or *record.RunCancelled. It is the engine's; whatever the
+// *record.RunCompleted, *record.RunFailed,
+// *record.RunCancelled or *record.RunContinued. It is the engine's; whatever the
 // function panics with passes through.
 func (d Definition) Execute(h Host, input []byte) record.HistoryBody {
 	return d.d.execute(Context{host: h, def: d.d, scope: h.Root()}, input)

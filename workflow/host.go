@@ -30,6 +30,15 @@ type Host interface {
 	Block(on Awaited)
 	// Go starts a thread.
 	Go(body func())
+	// Carry is what the run before this one has carried over; nil: nothing, or it was
+	// asked for before.
+	Carry() []byte
+	// Input is the run's input.
+	Input() []byte
+	// Long reports whether the history is so long that the run is to continue as new.
+	Long() bool
+	// Finish closes the run with a decision. It does not return.
+	Finish(d record.HistoryBody)
 	// Root is the run's root scope.
 	Root() *Scope
 	// Event is the number of the turn's input event.

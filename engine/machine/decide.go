@@ -71,11 +71,16 @@ func Decide(cfg DecideConfig, next uint64, now record.Millis, decisions []record
 	return events, nil
 }
 
+// PayloadBytes is how many bytes of payloads an event has.
+func PayloadBytes(b record.HistoryBody) int { return payloadLen(b) }
+
 func payloadLen(b record.HistoryBody) int {
 	switch b := b.(type) {
 	case *record.RunStarted:
 		return len(b.Input)
 	case *record.SignalReceived:
+		return len(b.Payload)
+	case *record.SignalCarried:
 		return len(b.Payload)
 	case *record.TaskScheduled:
 		return len(b.Input)
@@ -159,6 +164,8 @@ func textLen(b record.HistoryBody) int {
 		if b.Failure != nil {
 			return failureLen(b.Failure)
 		}
+	case *record.SignalCarried:
+		return len(b.Name) + len(b.CommandID)
 	case *record.PatchMarked:
 		return len(b.ID)
 	case *record.AttributesSet:

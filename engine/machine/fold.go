@@ -25,8 +25,12 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 	switch b := e.Body.(type) {
 	case *record.RunStarted:
 		r.Type, r.Version, r.Status, r.StartedAt, r.Parent = b.Type, b.Version, record.StatusRunning, e.At, b.Parent
+		r.Previous = b.Previous
 		s.command(b.CommandID, e.No)
 	case *record.SignalReceived:
+		s.Signals = append(s.Signals, record.SignalRow{No: e.No, Chunk: chunk, Name: b.Name})
+		s.command(b.CommandID, e.No)
+	case *record.SignalCarried:
 		s.Signals = append(s.Signals, record.SignalRow{No: e.No, Chunk: chunk, Name: b.Name})
 		s.command(b.CommandID, e.No)
 	case *record.SignalConsumed:

@@ -75,6 +75,8 @@ type View interface {
 	// Load gives the workflow's current run with everything open, or its summary;
 	// nil if the workflow is unknown. The State counts as flushed.
 	Load(workflowID string) (*State, error)
+	// LoadRun is Load for one run, current or not; nil if it is not there.
+	LoadRun(workflowID string, run record.RunID) (*State, error)
 	// Chunk gives the history events of one chunk; ErrNoChunk if it is not there.
 	Chunk(workflowID string, run record.RunID, no uint32) ([]record.HistoryEvent, error)
 	// Command finds which event a command ID became.

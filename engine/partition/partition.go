@@ -67,6 +67,7 @@ type Partition struct {
 	view      machine.View
 	types     map[string][]workflow.Definition // ascending by version
 	cache     cache
+	past      map[record.RunID]*entry // runs that are not current, until settled
 	due       dueQueue
 	owned     [topology.Slots / 8]byte
 	ownership record.OwnershipRow
@@ -175,6 +176,7 @@ func New(cfg Config, view machine.View) (*Partition, error) {
 // recall reads what is kept in memory from the store.
 func (p *Partition) recall() error {
 	p.cache.reset()
+	clear(p.past)
 	row, _, err := p.view.Ownership()
 	if err != nil {
 		return fmt.Errorf("read the slots of partition %d: %w", p.cfg.Partition, err)
@@ -262,6 +264,12 @@ func (p *Partition) Settled(b *Batch) {
 	for _, e := range b.closing {
 		if e.pinned <= p.settled && !e.touched {
 			p.cache.remove(e)
+		}
+	}
+	for id, e := range p.past {
+		if e.pinned <= p.settled && !e.touched {
+			e.drop()
+			delete(p.past, id)
 		}
 	}
 	b.written, b.commands, b.closing = nil, nil, nil

@@ -407,6 +407,10 @@ func (h *harness) describe(t *testing.T, id string) string {
 			fmt.Fprintf(&out, " %s", b.Failure.Error())
 		case *record.TaskCancelled:
 			fmt.Fprintf(&out, " %d", b.Task)
+		case *record.SignalCarried:
+			fmt.Fprintf(&out, " %s %s", b.Name, b.Payload)
+		case *record.RunContinued:
+			fmt.Fprintf(&out, " %s", b.Input)
 		case *record.CancelRequested:
 			fmt.Fprintf(&out, " %s by %s", b.Reason, b.By)
 		case *record.RunTerminated:
@@ -473,6 +477,18 @@ func definitions() []workflow.Definition {
 			}
 			return out, nil
 		}, charge, refund),
+		// chain continues as new until its input is 0; it charges what a signal says.
+		workflow.Define("chain", func(ctx workflow.Context, n int) (int, error) {
+			m, err := more.Receive(ctx)
+			if err != nil {
+				return 0, err
+			}
+			if n == 0 {
+				return m, nil
+			}
+			charge.Start(ctx, m)
+			return 0, workflow.ContinueAsNew(ctx, n-1)
+		}, charge, more),
 		// undeclared uses a task that no type declares.
 		workflow.Define("undeclared", func(ctx workflow.Context, n int) (int, error) { return lost.Run(ctx, n) }),
 	}

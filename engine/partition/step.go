@@ -121,7 +121,17 @@ func (p *Partition) existing(e *entry, commandID string) (machine.Existing, erro
 	if err != nil {
 		return machine.Existing{}, err
 	}
-	return machine.Existing{Type: s.Run.Type, Input: codec.CanonicalHash(first.Body.(*record.RunStarted).Input)}, nil
+	return machine.Existing{Type: s.Run.Type, Input: inputHash(first)}, nil
+}
+
+// inputHash is what a repeat of the start is compared with (I2): of a workflow that
+// continued as new that is the input of its first run.
+func inputHash(first record.HistoryEvent) uint64 {
+	b := first.Body.(*record.RunStarted)
+	if !b.Previous.IsZero() {
+		return b.FirstInput
+	}
+	return codec.CanonicalHash(b.Input)
 }
 
 func (p *Partition) signal(e *entry, r *record.Record, c *record.Signal) error {
@@ -177,6 +187,17 @@ func (p *Partition) known(e *entry, commandID string) (bool, error) {
 		}
 	}
 	_, ok, err := p.view.Command(s.Run.WorkflowID, s.Run.Run, commandID)
+	if prev := s.Run.Previous; err == nil && !ok && !prev.IsZero() { // a repeat that crossed the change of runs
+		for _, b := range p.flight {
+			if slices.Contains(b.commands[prev], commandID) {
+				return true, nil
+			}
+		}
+		if slices.Contains(p.batch.commands[prev], commandID) {
+			return true, nil
+		}
+		_, ok, err = p.view.Command(s.Run.WorkflowID, prev, commandID)
+	}
 	return ok, err
 }
 

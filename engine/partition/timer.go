@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/engine/machine"
 	"github.com/odradek/odradek/record"
 )
@@ -35,11 +34,11 @@ func (p *Partition) StepDue(limit int) (n int, err error) {
 }
 
 func (p *Partition) stepDue(d record.Due) error {
-	e, err := p.load(d.WorkflowID)
+	e, err := p.loadRun(d.WorkflowID, d.Run)
 	if err != nil {
 		return err
 	}
-	if e == nil || e.state.Run.Run != d.Run {
+	if e == nil {
 		return nil // stale: the run is gone
 	}
 	switch d.Kind {
@@ -52,7 +51,7 @@ func (p *Partition) stepDue(d record.Due) error {
 			return nil
 		}
 		p.batch.Counts.Inputs++
-		return p.resume(e)
+		return p.resume(e, false)
 	case record.DueRetention:
 		return p.dropChunks(e)
 	case record.DueSummary:
@@ -171,7 +170,7 @@ func (p *Partition) summary(e *entry, expire record.Millis, commands []record.Co
 	if err != nil {
 		return nil, err
 	}
-	sum := &record.SummaryRow{RunRow: s.Run, ExpireAt: expire, Input: codec.CanonicalHash(first.Body.(*record.RunStarted).Input)}
+	sum := &record.SummaryRow{RunRow: s.Run, ExpireAt: expire, Input: inputHash(first)}
 	switch b := last.Body.(type) {
 	case *record.RunCompleted:
 		sum.Result = b.Result

@@ -30,9 +30,12 @@ func (e *entry) stateOrNil() *machine.State {
 
 // first is the first turn of a run. Its start stands in the history even if the
 // code cannot run yet: the run is there, visible, and waits (S3).
-func (p *Partition) first(e *entry, started record.HistoryBody) error {
+func (p *Partition) first(e *entry, started record.HistoryBody, carried ...record.HistoryBody) error {
 	p.append(e, record.HistoryEvent{No: 1, At: p.now, Body: started})
-	return p.resume(e)
+	for _, b := range carried {
+		p.append(e, record.HistoryEvent{No: e.state.Run.Events + 1, At: p.now, Body: b})
+	}
+	return p.resume(e, true)
 }
 
 // wake lets a stuck run try again where that is due. It comes before an input is
@@ -41,7 +44,7 @@ func (p *Partition) wake(e *entry) error {
 	if e == nil || e.state.Stuck == nil || !p.tryAgain(e) {
 		return nil
 	}
-	return p.resume(e)
+	return p.resume(e, false)
 }
 
 // deliver gives an input to the run: a turn of its code, or, where the code
@@ -90,15 +93,14 @@ func (p *Partition) runTurn(e *entry, body record.HistoryBody) (*machine.Refusal
 		return refusal, nil
 	}
 	p.append(e, in)
-	p.apply(e, events)
-	return nil, nil
+	return nil, p.apply(e, events)
 }
 
 // resume lets a run's code go on that has an open turn or waits to be tried
-// again, and then gives it what waits in the inbox, in order.
-func (p *Partition) resume(e *entry) error {
+// again, and then gives it what waits in the inbox, in order. open says that its first
+// turn has not been run.
+func (p *Partition) resume(e *entry, open bool) error {
 	p.touch(e)
-	open := e.state.Run.Events == 1 // first turn: nothing but the start is there yet
 	if e.state.Stuck != nil {
 		open = e.state.Stuck.TurnOpen
 	}
@@ -120,32 +122,53 @@ func (p *Partition) resume(e *entry) error {
 
 // openTurn runs the turn of an input that is history already: the first.
 func (p *Partition) openTurn(e *entry) (*machine.Refusal, error) {
-	var decisions []record.HistoryBody
-	var stuck *machine.Refusal
-	if e.state.Run.Events == 1 {
-		first, err := p.event(e, 1, 1)
-		if err != nil {
-			return nil, err
-		}
-		e.drop()
-		e.live = replay.New(e.def, p.identity(e), p.cfg.Logger)
-		decisions, stuck = p.advance(e, func() ([]record.HistoryBody, error) { return e.live.Turn(first, 2) })
-	} else {
-		return nil, fmt.Errorf("run %s of workflow %q has an open turn after event %d: only the first turn can be open", e.state.Run.Run, e.state.Run.WorkflowID, e.state.Run.Events)
+	first, carried, err := p.opening(e)
+	if err != nil {
+		return nil, err
 	}
+	e.drop()
+	e.live = replay.New(e.def, p.identity(e), p.cfg.Logger)
+	e.live.Buffer(carried)
+	next := e.state.Run.Events + 1
+	decisions, stuck := p.advance(e, func() ([]record.HistoryBody, error) { return e.live.Turn(first, next) })
 	if stuck != nil {
 		return stuck, nil
 	}
-	events, refusal := machine.Decide(p.decideConfig(e), e.state.Run.Events+1, p.now, decisions)
+	events, refusal := machine.Decide(p.decideConfig(e), next, p.now, decisions)
 	if refusal != nil {
 		e.drop()
 		return refusal, nil
 	}
-	p.apply(e, events)
+	if err := p.apply(e, events); err != nil {
+		return nil, err
+	}
 	if r := &e.state.Run; r.Version == 0 && !r.Status.Closed() {
 		p.append(e, record.HistoryEvent{No: r.Events + 1, At: p.now, Body: &record.VersionPinned{Version: e.def.Version()}})
 	}
 	return nil, nil
+}
+
+// opening is what a run's history begins with before its first turn: its start, and the
+// signals that the run before it had not consumed.
+func (p *Partition) opening(e *entry) (first record.HistoryEvent, carried []record.HistoryEvent, err error) {
+	r := &e.state.Run
+	var events []record.HistoryEvent
+	for no := uint32(1); no <= r.Chunks; no++ {
+		more, err := p.chunk(e, no)
+		if err != nil {
+			return first, nil, err
+		}
+		events = append(events, more...)
+	}
+	if uint64(len(events)) != r.Events {
+		return first, nil, fmt.Errorf("run %s of workflow %q has %d events in its chunks, its row says %d", r.Run, r.WorkflowID, len(events), r.Events)
+	}
+	for i := range events[1:] {
+		if events[i+1].Body.HistoryKind() != record.KindSignalCarried {
+			return first, nil, fmt.Errorf("run %s of workflow %q has an open turn after event %d: only the first turn can be open", r.Run, r.WorkflowID, r.Events)
+		}
+	}
+	return events[0], events[1:], nil
 }
 
 // emptyInbox steps what waited, one by one, until it is empty or the run is
@@ -306,6 +329,8 @@ func commandOf(b record.HistoryBody) string {
 		return b.CommandID
 	case *record.SignalReceived:
 		return b.CommandID
+	case *record.SignalCarried:
+		return b.CommandID
 	case *record.UpdateReceived:
 		return b.CommandID
 	case *record.CancelRequested:
@@ -341,15 +366,22 @@ func (p *Partition) append(e *entry, ev record.HistoryEvent) {
 }
 
 // apply adds a turn's decisions and sends out what they ask for.
-func (p *Partition) apply(e *entry, events []record.HistoryEvent) {
+func (p *Partition) apply(e *entry, events []record.HistoryEvent) error {
 	for _, ev := range events {
 		if b, ok := ev.Body.(*record.TaskCancelled); ok {
 			if t := e.state.Task(b.Task); t != nil {
 				p.cancelTask(e, t)
 			}
 		}
+		var buffered []record.HistoryBody
 		if closes(ev.Body) {
 			p.cancelTasks(e)
+			if ev.Body.HistoryKind() == record.KindRunContinued {
+				var err error
+				if buffered, err = p.buffered(e); err != nil {
+					return err
+				}
+			}
 		}
 		p.append(e, ev)
 		switch b := ev.Body.(type) {
@@ -360,8 +392,12 @@ func (p *Partition) apply(e *entry, events []record.HistoryEvent) {
 		}
 		if closes(ev.Body) {
 			p.closed(e)
+			if b, ok := ev.Body.(*record.RunContinued); ok {
+				return p.goOn(e, ev.No, b, buffered)
+			}
 		}
 	}
+	return nil
 }
 
 // closes reports whether the event closes its run.
@@ -377,7 +413,9 @@ func (p *Partition) closed(e *entry) {
 	r := &e.state.Run
 	e.drop()
 	p.batch.Counts.Closed++
-	p.batch.Closed = append(p.batch.Closed, ClosedRun{WorkflowID: r.WorkflowID, Type: r.Type, Run: r.Run, Status: r.Status})
+	if r.Status != record.StatusContinued { // else the workflow goes on
+		p.batch.Closed = append(p.batch.Closed, ClosedRun{WorkflowID: r.WorkflowID, Type: r.Type, Run: r.Run, Status: r.Status})
+	}
 	p.batch.closing = append(p.batch.closing, e)
 }
 

@@ -27,6 +27,8 @@ type host struct {
 	startedAt record.Millis
 	open      []*workflow.Open // ascending by No
 	boxes     []mailbox        // one per signal name that came
+	carry     []byte           // of the run before; nil: none, or taken
+	weight    int              // bytes of payloads in the history so far
 	root      workflow.Scope
 	threads   []*thread // that have not ended, in the order of their starts
 	first     thread
@@ -71,12 +73,13 @@ func (h *host) turn(in record.HistoryEvent) {
 
 // deliver makes an input event visible to the code.
 func (h *host) deliver(in record.HistoryEvent) *StuckError {
+	h.weight += machine.PayloadBytes(in.Body)
 	switch b := in.Body.(type) {
 	case *record.RunStarted:
 		if h.input != nil {
 			return stuckf(CodeDivergence, "the history starts the run again with event %d", in.No)
 		}
-		h.input, h.startedAt = append([]byte{}, b.Input...), in.At
+		h.input, h.startedAt, h.carry = append([]byte{}, b.Input...), in.At, b.Carry
 		return nil
 	case *record.SignalReceived:
 		h.box(b.Name).put(signal{in.No, b.Payload})
@@ -187,6 +190,35 @@ func (h *host) Block(on workflow.Awaited) {
 	t.co.Await()
 }
 
+// Carry gives what the run before has carried over, once.
+func (h *host) Carry() []byte {
+	c := h.carry
+	h.carry = nil
+	return c
+}
+
+// Input is the run's input.
+func (h *host) Input() []byte { return h.input }
+
+// A history of so many events, or bytes of payloads, is long: a replay of it takes some
+// milliseconds.
+const (
+	longEvents = 4000
+	longBytes  = 2 << 20
+)
+
+// Long depends on what the history has alone, so that replay sees the same.
+func (h *host) Long() bool {
+	return h.event+uint64(h.asked) >= longEvents || h.weight >= longBytes
+}
+
+// Finish closes the run from within.
+func (h *host) Finish(d record.HistoryBody) {
+	h.decide(d)
+	h.closed = true
+	h.current.Load().co.Leave()
+}
+
 // Root is the run's root scope.
 func (h *host) Root() *workflow.Scope { return &h.root }
 
@@ -237,6 +269,7 @@ func (h *host) decide(d record.HistoryBody) uint64 {
 		h.forget(c.Task)
 	}
 	h.asked++
+	h.weight += machine.PayloadBytes(d)
 	if h.replaying {
 		return h.match(d)
 	}
