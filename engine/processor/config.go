@@ -112,7 +112,7 @@ type Limits struct {
 	// StoreCacheBytes is the block cache of all stores together. Default 64 MiB.
 	StoreCacheBytes int64
 	// StoreMemTableBytes is memtables of all stores together: each gets its share by the
-	// number of partitions, from 1 MiB to 16 MiB. Default 96 MiB.
+	// number of partitions, from 1 MiB to 64 MiB. Default 96 MiB.
 	StoreMemTableBytes int64
 	// StoreDisableWAL leaves the store's log out. Right either way: what is lost is
 	// read from Kafka again.
@@ -158,7 +158,7 @@ func (l Limits) WithDefaults() Limits {
 // and compacted less often, which in a chain of tasks on one partition took a quarter
 // of the CPU time with 4 MiB (measured); beyond the bound little is gained.
 func (l Limits) memTableBytes(stores int32) uint64 {
-	return uint64(min(max(l.StoreMemTableBytes/int64(max(stores, 1)), 1<<20), 16<<20))
+	return uint64(min(max(l.StoreMemTableBytes/int64(max(stores, 1)), 1<<20), 64<<20))
 }
 
 // WithDefaults fills what is zero.
