@@ -39,6 +39,8 @@ type Host interface {
 	Long() bool
 	// Finish closes the run with a decision. It does not return.
 	Finish(d record.HistoryBody)
+	// Patched reports whether the run takes a patch, and records that it does.
+	Patched(id string) bool
 	// Root is the run's root scope.
 	Root() *Scope
 	// Event is the number of the turn's input event.

@@ -29,6 +29,7 @@ type host struct {
 	boxes     []mailbox        // one per signal name that came
 	carry     []byte           // of the run before; nil: none, or taken
 	weight    int              // bytes of payloads in the history so far
+	patches   map[string]bool  // answers to Patched
 	root      workflow.Scope
 	threads   []*thread // that have not ended, in the order of their starts
 	first     thread
@@ -217,6 +218,26 @@ func (h *host) Finish(d record.HistoryBody) {
 	h.decide(d)
 	h.closed = true
 	h.current.Load().co.Leave()
+}
+
+// Patched is true where the history says so, or has not come so far yet.
+func (h *host) Patched(id string) bool {
+	if took, known := h.patches[id]; known {
+		return took
+	}
+	took := !h.replaying
+	if h.replaying && h.asked < len(h.expect) {
+		m, ok := h.expect[h.asked].Body.(*record.PatchMarked)
+		took = ok && m.ID == id
+	}
+	if h.patches == nil {
+		h.patches = map[string]bool{}
+	}
+	h.patches[id] = took
+	if took {
+		h.decide(&record.PatchMarked{ID: id})
+	}
+	return took
 }
 
 // Root is the run's root scope.
