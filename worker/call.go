@@ -30,12 +30,22 @@ func (s *service) work(j *job) {
 		Service: s.name, Operation: task.Operation, WorkflowID: task.WorkflowID, WorkflowType: task.Type,
 		Task: task.ID, Key: task.Key, Attempt: task.Attempt, Input: task.Input, Trace: traceOf(headers),
 	}
+	ctx, end, wanted := s.worker.cancels.begin(j.part.ctx, call.Task)
+	if !wanted {
+		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCancelled})
+		s.finished(j)
+		return
+	}
 	begun := time.Now()
-	result, failure, cut := s.call(j, call)
+	result, failure, cut := s.call(ctx, j, call)
+	aborted := failure != nil && cancelled(ctx)
+	end()
 	ended := CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCompleted}
 	switch {
 	case cut:
 		ended.Outcome = OutcomeCutOff
+	case aborted:
+		ended.Outcome = OutcomeCancelled
 	case failure != nil:
 		ended.Kind, ended.Code, ended.Outcome = failure.Kind, failure.Code, OutcomeFailed
 		if failure.Retryable {
@@ -48,13 +58,17 @@ func (s *service) work(j *job) {
 		s.givenUp(j)
 		return
 	}
+	if aborted { // nobody waits for its failure
+		s.finished(j)
+		return
+	}
 	fault.At(fault.WorkerResult)
 	s.report(j, call, result, failure)
 }
 
 // call makes the attempt. cut is true if it was cut off and did not succeed: then
 // the next holder makes it again.
-func (s *service) call(j *job, call *Call) (result []byte, failure *record.Failure, cut bool) {
+func (s *service) call(ctx context.Context, j *job, call *Call) (result []byte, failure *record.Failure, cut bool) {
 	h := s.handlers[call.Operation]
 	switch {
 	case h == nil:
@@ -73,7 +87,7 @@ func (s *service) call(j *job, call *Call) (result []byte, failure *record.Failu
 	if timeout == 0 {
 		timeout = timeoutDefault
 	}
-	ctx, cancel := j.part.ctx, context.CancelFunc(func() {})
+	cancel := context.CancelFunc(func() {})
 	if timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 	}

@@ -45,6 +45,7 @@ func newEnv(t *testing.T, taskPartitions int32) *env {
 		kfake.SeedTopics(testEvents, "t.events"),
 		kfake.SeedTopics(taskPartitions, "t.tasks."+testService),
 		kfake.SeedTopics(1, "t.control"),
+		kfake.SeedTopics(1, "t.cancels"),
 	)
 	if err != nil {
 		t.Fatal(err)

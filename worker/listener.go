@@ -18,9 +18,10 @@ type Outcome string
 // Outcomes.
 const (
 	OutcomeCompleted Outcome = "completed"
-	OutcomeRetry     Outcome = "retry"   // failed, retryable
-	OutcomeFailed    Outcome = "failed"  // failed for good
-	OutcomeCutOff    Outcome = "cut_off" // given up to the next holder; nothing reported
+	OutcomeRetry     Outcome = "retry"     // failed, retryable
+	OutcomeFailed    Outcome = "failed"    // failed for good
+	OutcomeCutOff    Outcome = "cut_off"   // given up to the next holder; nothing reported
+	OutcomeCancelled Outcome = "cancelled" // skipped or aborted: nobody waits for it any more (W6)
 )
 
 // CallEnded says how one attempt ended.

@@ -86,6 +86,23 @@ var ErrTopicMissing = errors.New("topic is missing")
 
 // start checks the task topic, joins the group and starts the loops.
 func (s *service) start(ctx context.Context) error {
+	// Before the group is joined: what comes of that needs the number of partitions.
+	topics, err := kadm.NewClient(s.worker.producer).ListTopics(ctx, s.topic)
+	if err == nil {
+		err = topics.Error()
+	}
+	t := topics[s.topic]
+	switch {
+	case err != nil && !errors.Is(err, errUnknownTopic):
+		return fmt.Errorf("describe topic %s: %w", s.topic, err)
+	case err != nil || len(t.Partitions) == 0:
+		return fmt.Errorf("%w: %s of service %s; run `engine topics create` with a workflow that uses the service, or remove the service here", ErrTopicMissing, s.topic, s.name)
+	}
+	s.partitions = int32(len(t.Partitions))
+	if s.permits < int(s.partitions) {
+		return fmt.Errorf("%w: concurrency of service %s is %d, but %s has %d partitions, which each need a permit (W2); raise it to at least %d, or create the topic with fewer partitions",
+			ErrConfig, s.name, s.permits, s.topic, s.partitions, s.partitions)
+	}
 	client, err := s.worker.cfg.client(
 		kgo.ConsumerGroup(s.group),
 		kgo.ConsumeTopics(s.topic),
@@ -109,22 +126,6 @@ func (s *service) start(ctx context.Context) error {
 		return fmt.Errorf("make the consumer of service %s: %w", s.name, err)
 	}
 	s.client = client
-	topics, err := kadm.NewClient(client).ListTopics(ctx, s.topic)
-	if err == nil {
-		err = topics.Error()
-	}
-	t := topics[s.topic]
-	switch {
-	case err != nil && !errors.Is(err, errUnknownTopic):
-		return fmt.Errorf("describe topic %s: %w", s.topic, err)
-	case err != nil || len(t.Partitions) == 0:
-		return fmt.Errorf("%w: %s of service %s; run `engine topics create` with a workflow that uses the service, or remove the service here", ErrTopicMissing, s.topic, s.name)
-	}
-	s.partitions = int32(len(t.Partitions))
-	if s.permits < int(s.partitions) {
-		return fmt.Errorf("%w: concurrency of service %s is %d, but %s has %d partitions, which each need a permit (W2); raise it to at least %d, or create the topic with fewer partitions",
-			ErrConfig, s.name, s.permits, s.topic, s.partitions, s.partitions)
-	}
 	s.loops.Go(func() { s.pollLoop(s.worker.ctx) })
 	s.loops.Go(func() { s.commitLoop(s.commits) })
 	return nil

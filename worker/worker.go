@@ -34,6 +34,7 @@ type Worker struct {
 	names    topology.Names
 	services []*service // by name
 	producer *kgo.Client
+	cancels  *cancels
 	table    atomic.Pointer[topology.Table]
 
 	ctx       context.Context // of fetching: ended first
@@ -52,7 +53,7 @@ func New(cfg Config) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	w := &Worker{cfg: cfg, names: topology.Names{Namespace: cfg.Namespace}, timers: map[*time.Timer]func(){}}
+	w := &Worker{cfg: cfg, names: topology.Names{Namespace: cfg.Namespace}, timers: map[*time.Timer]func(){}, cancels: newCancels()}
 	w.ctx, w.stopFetch = context.WithCancel(context.Background())
 	handlers := cfg.handlers()
 	for _, name := range slices.Sorted(maps.Keys(handlers)) {
@@ -103,6 +104,13 @@ func (w *Worker) start(ctx context.Context) (err error) {
 	if err := w.readTable(ctx); err != nil {
 		return err
 	}
+	if err := w.cancels.start(ctx, w); err != nil {
+		if w.cancels.client != nil {
+			w.cancels.client.Close()
+		}
+		return err
+	}
+	w.loops.Go(func() { w.cancels.loop(w.ctx, w) })
 	for _, s := range w.services {
 		if err := s.start(ctx); err != nil {
 			return err
