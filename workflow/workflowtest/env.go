@@ -1,0 +1,395 @@
+package workflowtest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/engine/partition"
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/statestore"
+	"github.com/odradek/odradek/topology"
+	"github.com/odradek/odradek/workflow"
+)
+
+// Env is a virtual engine with one workflow. It is for one goroutine.
+type Env struct {
+	t     testing.TB
+	def   workflow.Definition
+	crash bool
+	start time.Time
+	id    string
+
+	store    *statestore.Store
+	part     *partition.Partition
+	cfg      partition.Config
+	now      record.Millis
+	offset   int64
+	handlers map[string]func(call Call) ([]byte, error)
+	plans    []plan // ascending by time
+	calls    []Call
+	began    bool
+}
+
+// Call is one attempt of a task.
+type Call struct {
+	Service, Operation string
+	Attempt            uint32 // from 1
+	At                 time.Time
+	Input              []byte
+
+	task record.TaskID
+}
+
+// plan is something that happens at a moment.
+type plan struct {
+	at   record.Millis
+	body func() record.Body // nil: do is called instead
+	do   func()
+}
+
+// Option changes an Env.
+type Option func(e *Env)
+
+// CrashEachStep throws the run away after every step and rebuilds it from its history.
+func CrashEachStep() Option { return func(e *Env) { e.crash = true } }
+
+// At sets the virtual time at which the workflow starts. Default: 2026-01-01, 00:00 UTC.
+func At(t time.Time) Option { return func(e *Env) { e.start = t } }
+
+// WorkflowID sets the workflow's ID. Default: "test".
+func WorkflowID(id string) Option { return func(e *Env) { e.id = id } }
+
+// New makes an Env for a workflow type. It ends with the test.
+func New(t testing.TB, def workflow.Definition, opts ...Option) *Env {
+	t.Helper()
+	e := &Env{t: t, def: def, id: "test", start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), handlers: map[string]func(Call) ([]byte, error){}}
+	for _, o := range opts {
+		o(e)
+	}
+	e.now = record.MillisOf(e.start)
+	if err := def.Validate(); err != nil {
+		t.Fatalf("workflowtest: %v", err)
+	}
+	var err error
+	if e.store, err = statestore.Open(statestore.Config{Dir: "store", FS: statestore.Memory(), Cluster: "test"}); err != nil {
+		t.Fatalf("workflowtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if e.part != nil {
+			e.part.Close()
+		}
+		if err := e.store.Close(); err != nil {
+			t.Errorf("workflowtest: %v", err)
+		}
+	})
+	e.cfg = partition.Config{Namespace: "test", Table: topology.TableZero(1), Services: map[string]int32{}, Definitions: []workflow.Definition{def}, Build: "test"}
+	for service := range def.Services() {
+		e.cfg.Services[service] = 1
+	}
+	if e.crash {
+		e.cfg.CacheRuns = -1
+	}
+	e.open()
+	return e
+}
+
+func (e *Env) open() {
+	e.t.Helper()
+	var err error
+	if e.part, err = partition.New(e.cfg, e.store); err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	e.batch(func() error { e.part.Claim(); return nil })
+}
+
+// Handle carries out a task of the workflow type: each attempt calls fn. An error that
+// is a *workflow.Failure counts as that; another one is retryable.
+func Handle[In, Out any](e *Env, task workflow.Task[In, Out], fn func(in In) (Out, error)) {
+	HandleCall(e, task, func(in In, _ Call) (Out, error) { return fn(in) })
+}
+
+// HandleCall is Handle, and fn sees which attempt it is.
+func HandleCall[In, Out any](e *Env, task workflow.Task[In, Out], fn func(in In, call Call) (Out, error)) {
+	e.handlers[task.Service()+"/"+task.Operation()] = func(call Call) ([]byte, error) {
+		var in In
+		if err := json.Unmarshal(call.Input, &in); err != nil {
+			return nil, &workflow.Failure{Kind: workflow.FailureBinding, Code: workflow.CodeInputInvalid, Message: err.Error()}
+		}
+		out, err := fn(in, call)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(out)
+	}
+}
+
+// SignalAfter gives the workflow a signal when it is so old.
+func SignalAfter[T any](e *Env, age time.Duration, signal workflow.Signal[T], payload T) {
+	e.t.Helper()
+	b, err := json.Marshal(payload)
+	if err != nil {
+		e.t.Fatalf("workflowtest: the payload of signal %s: %v", signal.Name(), err)
+	}
+	e.after(age, plan{body: func() record.Body { return &record.Signal{Name: signal.Name(), Payload: b} }})
+}
+
+// CancelAfter asks the workflow to end when it is so old.
+func (e *Env) CancelAfter(age time.Duration, reason string) {
+	e.after(age, plan{body: func() record.Body { return &record.Cancel{Reason: reason} }})
+}
+
+// After calls fn when the workflow is so old: to look at something, or to change what
+// handlers do.
+func (e *Env) After(age time.Duration, fn func()) { e.after(age, plan{do: fn}) }
+
+func (e *Env) after(age time.Duration, p plan) {
+	p.at = record.MillisOf(e.start.Add(age))
+	i, _ := slices.BinarySearchFunc(e.plans, p.at+1, func(x plan, at record.Millis) int { return int(x.at - at) })
+	e.plans = slices.Insert(e.plans, i, p)
+}
+
+// Now is the virtual time.
+func (e *Env) Now() time.Time { return e.now.Time() }
+
+// Calls are all attempts so far, in order.
+func (e *Env) Calls() []Call { return slices.Clone(e.calls) }
+
+// stepsMax bounds a test: a workflow that never ends is told, not waited for.
+const stepsMax = 1_000_000
+
+// Run starts the workflow with an input, lets time pass until it has closed, and gives
+// its result. A run that did not complete is an error: a *workflow.Failure. It may be
+// called once. The test fails where the run is stuck, waits for something that will
+// never come, or a task has no handler.
+func Run[Out, In any](e *Env, in In) (out Out, err error) {
+	e.t.Helper()
+	b, err := json.Marshal(in)
+	if err != nil {
+		e.t.Fatalf("workflowtest: the input: %v", err)
+	}
+	result, err := e.run(b)
+	if err != nil {
+		return out, err
+	}
+	if len(result) > 0 {
+		if err := json.Unmarshal(result, &out); err != nil {
+			e.t.Fatalf("workflowtest: the result %s is no %T: %v", result, out, err)
+		}
+	}
+	return out, nil
+}
+
+func (e *Env) run(input []byte) ([]byte, error) {
+	e.t.Helper()
+	if e.began {
+		e.t.Fatal("workflowtest: Run was called before: make another Env")
+	}
+	e.began = true
+	e.step(&record.Start{CommandID: "start", Type: e.def.Type(), Input: input, Reply: true})
+	for range stepsMax {
+		if result, failure, closed := e.outcome(); closed {
+			if failure != nil {
+				return nil, failure
+			}
+			return result, nil
+		}
+		e.advance()
+	}
+	e.t.Fatalf("workflowtest: the workflow is still running after %d steps, at %s", stepsMax, e.Now())
+	return nil, nil
+}
+
+// advance lets happen what comes next.
+func (e *Env) advance() {
+	e.t.Helper()
+	due, ok, err := e.part.NextDue()
+	if err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	if len(e.plans) > 0 && (!ok || e.plans[0].at <= due) {
+		p := e.plans[0]
+		e.plans = e.plans[1:]
+		e.now = max(e.now, p.at)
+		if p.body != nil {
+			e.step(p.body())
+		} else {
+			p.do()
+		}
+		return
+	}
+	if !ok {
+		e.t.Fatalf("workflowtest: the workflow waits for what will never come, at %s:\n%s", e.Now(), e.describe())
+	}
+	e.now = max(e.now, due)
+	e.batch(func() error {
+		_, err := e.part.StepDue(1)
+		return err
+	})
+}
+
+// step gives the partition one record.
+func (e *Env) step(body record.Body) {
+	e.t.Helper()
+	e.offset++
+	r := &record.Record{
+		Origin:     record.Origin{Topic: record.TopicCommands, Offset: e.offset, Timestamp: e.now},
+		WorkflowID: e.id, Body: body, Raw: record.Raw{Key: []byte(e.id)},
+	}
+	e.batch(func() error { return e.part.Step(r) })
+}
+
+// batch is one transaction: it settles at once, and what it asks for is carried out.
+func (e *Env) batch(steps func() error) {
+	e.t.Helper()
+	e.part.Begin(e.now)
+	if err := steps(); err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	b := e.part.Finish()
+	if b == nil {
+		return
+	}
+	if err := e.store.Apply(b.Rows, record.Checkpoint{}); err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	e.part.Settled(b)
+	if n := b.Counts.HashMismatches; n > 0 {
+		e.t.Fatalf("workflowtest: %d decisions have another input in replay than they had before (C4): the code is not deterministic; a range over a map, time.Now or a shared variable does that", n)
+	}
+	for _, r := range b.Replies {
+		if r.Outcome.Rejected() {
+			e.t.Fatalf("workflowtest: the start is refused: %s", r.Detail)
+		}
+	}
+	for i := range b.Outputs {
+		e.output(&b.Outputs[i])
+	}
+	if e.crash && e.began {
+		e.part.Close()
+		var err error
+		if e.part, err = partition.New(e.cfg, e.store); err != nil {
+			e.t.Fatalf("workflowtest: %v", err)
+		}
+	}
+	e.stuck()
+}
+
+// output carries a task out at once; its answer comes in the next step.
+func (e *Env) output(o *record.Output) {
+	e.t.Helper()
+	switch o.Topic {
+	case record.TopicDeadLetters:
+		for _, h := range o.Headers {
+			if h.Key == codec.HeaderDeadLetterReason {
+				e.t.Fatalf("workflowtest: a signal is refused: %s", h.Value)
+			}
+		}
+	case record.TopicTasks:
+		task, err := codec.DecodeTask(o.Key, o.Value, o.Headers)
+		if err != nil {
+			e.t.Fatalf("workflowtest: %v", err)
+		}
+		call := Call{Service: o.Service, Operation: task.Operation, Attempt: task.Attempt, At: e.Now(), Input: task.Input, task: task.ID}
+		e.plans = slices.Insert(e.plans, e.firstAfterNow(), plan{at: e.now, do: func() { e.call(call) }})
+	}
+}
+
+// firstAfterNow is where what happens now is put: behind what is there for now.
+func (e *Env) firstAfterNow() int {
+	for i := range e.plans {
+		if e.plans[i].at > e.now {
+			return i
+		}
+	}
+	return len(e.plans)
+}
+
+func (e *Env) call(c Call) {
+	e.t.Helper()
+	h := e.handlers[c.Service+"/"+c.Operation]
+	if h == nil {
+		e.t.Fatalf("workflowtest: task %s/%s has no handler: give it one with Handle", c.Service, c.Operation)
+	}
+	c.At = e.Now()
+	e.calls = append(e.calls, c)
+	result, err := h(c)
+	if err == nil {
+		e.step(&record.TaskCompleted{Task: c.task, Attempt: c.Attempt, Result: result})
+		return
+	}
+	f := workflow.Failure{Kind: workflow.FailureApplication, Message: err.Error(), Retryable: true}
+	if own, ok := errors.AsType[*workflow.Failure](err); ok {
+		f = *own
+	}
+	e.step(&record.TaskFailed{Task: c.task, Attempt: c.Attempt, Failure: f})
+}
+
+// stuck fails the test where the run cannot go on.
+func (e *Env) stuck() {
+	e.t.Helper()
+	s, err := e.store.Load(e.id)
+	if err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	if s != nil && s.Stuck != nil {
+		e.t.Fatalf("workflowtest: the run is stuck: %s: %s", s.Stuck.Code, s.Stuck.Detail)
+	}
+}
+
+// outcome is how the workflow's current run has closed.
+func (e *Env) outcome() (result []byte, failure *workflow.Failure, closed bool) {
+	e.t.Helper()
+	s, err := e.store.Load(e.id)
+	if err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	if s == nil || !s.Run.Status.Closed() {
+		return nil, nil, false
+	}
+	for _, ev := range e.History() {
+		switch b := ev.Body.(type) {
+		case *record.RunCompleted:
+			return b.Result, nil, true
+		case *record.RunFailed:
+			return nil, &b.Failure, true
+		case *record.RunCancelled:
+			return nil, &b.Failure, true
+		}
+	}
+	e.t.Fatal("workflowtest: the closed run has no closing event")
+	return nil, nil, true
+}
+
+// History is that of the workflow's current run.
+func (e *Env) History() []record.HistoryEvent {
+	e.t.Helper()
+	s, err := e.store.Load(e.id)
+	if err != nil || s == nil {
+		e.t.Fatalf("workflowtest: the workflow has no run: %v", err)
+	}
+	events, err := e.store.History(e.id, s.Run.Run, 1, int(s.Run.Events))
+	if err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	return events
+}
+
+// describe says what is open.
+func (e *Env) describe() string {
+	s, err := e.store.Load(e.id)
+	if err != nil || s == nil {
+		return "no run"
+	}
+	out := fmt.Sprintf("%d history events, %d open tasks, %d open timers, %d signals that nobody has taken", s.Run.Events, len(s.Tasks), len(s.Timers), len(s.Signals))
+	if h := e.History(); len(h) > 0 {
+		if line, err := codec.HistoryJSON(h[len(h)-1]); err == nil {
+			out += "; the last event is " + string(line)
+		}
+	}
+	return out
+}

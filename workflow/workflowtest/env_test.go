@@ -1,0 +1,179 @@
+package workflowtest_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/odradek/odradek/workflow"
+	"github.com/odradek/odradek/workflow/workflowtest"
+)
+
+var (
+	charge = workflow.NewTask[int, string]("payment", "charge")
+	refund = workflow.NewTask[string, bool]("payment", "refund")
+	stop   = workflow.NewSignal[string]("stop")
+)
+
+// subscription charges every 30 days, and refunds the last charge when it is cancelled.
+func subscription(ctx workflow.Context, cents int) ([]string, error) {
+	var paid []string
+	for {
+		if why, ok := stop.ReceiveUntil(ctx, workflow.Now(ctx).Add(30*24*time.Hour)); ok {
+			return append(paid, why), nil
+		}
+		if err := workflow.Err(ctx); err != nil {
+			_, undo := refund.Run(workflow.Detached(ctx), paid[len(paid)-1])
+			return paid, errors.Join(err, undo)
+		}
+		receipt, err := charge.Run(ctx, cents)
+		if err != nil {
+			return paid, err
+		}
+		paid = append(paid, receipt)
+	}
+}
+
+var definition = workflow.Define("subscription", subscription, charge, refund, stop)
+
+func both(t *testing.T, test func(t *testing.T, opts ...workflowtest.Option)) {
+	t.Run("live", func(t *testing.T) { t.Parallel(); test(t) })
+	t.Run("crash at each step", func(t *testing.T) { t.Parallel(); test(t, workflowtest.CrashEachStep()) })
+}
+
+// TestAYear: months pass in virtual time, failures are retried with their pauses, and a
+// signal ends it.
+func TestAYear(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, opts ...workflowtest.Option) {
+		env := workflowtest.New(t, definition, opts...)
+		workflowtest.HandleCall(env, charge, func(cents int, c workflowtest.Call) (string, error) {
+			if c.Attempt < 3 {
+				return "", errors.New("try later")
+			}
+			return fmt.Sprintf("%d on %s", cents, c.At.Format("Jan 2")), nil
+		})
+		workflowtest.SignalAfter(env, 100*24*time.Hour, stop, "moved")
+		began := env.Now()
+		got, err := workflowtest.Run[[]string](env, 990)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "990 on Jan 31, 990 on Mar 2, 990 on Apr 1, moved"; strings.Join(got, ", ") != want {
+			t.Errorf("got %q, want %q", strings.Join(got, ", "), want)
+		}
+		if calls := env.Calls(); len(calls) != 9 || calls[1].At.Sub(calls[0].At) < 800*time.Millisecond {
+			t.Errorf("%d calls, the second %v after the first", len(calls), calls[1].At.Sub(calls[0].At))
+		}
+		if age := env.Now().Sub(began); age != 100*24*time.Hour {
+			t.Errorf("it took %v", age)
+		}
+		if h := env.History(); len(h) < 15 {
+			t.Errorf("the history has %d events", len(h))
+		}
+	})
+}
+
+// TestCancelAndFailure: the code's clean-up runs; a run that did not complete is an error.
+func TestCancelAndFailure(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, opts ...workflowtest.Option) {
+		env := workflowtest.New(t, definition, append(opts, workflowtest.WorkflowID("c-7"), workflowtest.At(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)))...)
+		workflowtest.Handle(env, charge, func(int) (string, error) { return "r1", nil })
+		refunded := ""
+		workflowtest.Handle(env, refund, func(receipt string) (bool, error) { refunded = receipt; return true, nil })
+		looked := false
+		env.After(24*time.Hour, func() { looked = len(env.Calls()) == 0 })
+		env.CancelAfter(40*24*time.Hour, "no more")
+		_, err := workflowtest.Run[[]string](env, 990)
+		f, ok := errors.AsType[*workflow.Failure](err)
+		if !ok || f.Kind != workflow.FailureCancelled || refunded != "r1" || !looked {
+			t.Errorf("%v, refunded %q, looked %v", err, refunded, looked)
+		}
+
+		env = workflowtest.New(t, definition, opts...)
+		workflowtest.Handle(env, charge, func(int) (string, error) {
+			return "", &workflow.Failure{Kind: workflow.FailureHTTP, Code: "card_declined"}
+		})
+		_, err = workflowtest.Run[[]string](env, 990)
+		if f, ok := errors.AsType[*workflow.Failure](err); !ok || f.Code != "card_declined" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// fatal is a testing.TB whose Fatal ends only what runs with it.
+type fatal struct {
+	testing.TB
+	said string
+}
+
+func (f *fatal) Helper() {}
+func (f *fatal) Fatalf(format string, args ...any) {
+	f.said = fmt.Sprintf(format, args...)
+	panic(f)
+}
+func (f *fatal) Fatal(args ...any) {
+	f.said = fmt.Sprint(args...)
+	panic(f)
+}
+
+func failing(t *testing.T, test func(tb testing.TB)) string {
+	f := &fatal{TB: t}
+	func() {
+		defer func() {
+			if v := recover(); v != nil && v != any(f) {
+				panic(v)
+			}
+		}()
+		test(f)
+	}()
+	return f.said
+}
+
+// TestMistakesFailTheTest: with a text that says what is wrong.
+func TestMistakesFailTheTest(t *testing.T) {
+	t.Parallel()
+	order := 0
+	shuffled := workflow.Define("shuffled", func(ctx workflow.Context, _ int) (int, error) {
+		order++ // as a range over a map does
+		_, err := charge.Run(ctx, order)
+		return order, err
+	}, charge)
+	waiting := workflow.Define("waiting", func(ctx workflow.Context, _ int) (string, error) { return stop.Receive(ctx) }, stop)
+	panicking := workflow.Define("panicking", func(workflow.Context, int) (int, error) { panic("oops") })
+	for name, c := range map[string]struct {
+		def  workflow.Definition
+		want string
+		plan func(env *workflowtest.Env)
+	}{
+		"no handler": {definition, "payment/charge has no handler", nil},
+		"not deterministic": {shuffled, "not deterministic", func(env *workflowtest.Env) {
+			workflowtest.Handle(env, charge, func(int) (string, error) { return "", nil })
+		}},
+		"never ends": {waiting, "waits for what will never come", nil},
+		"panics":     {panicking, "stuck: panic: workflow code panicked: oops", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said := failing(t, func(tb testing.TB) {
+				env := workflowtest.New(tb, c.def, workflowtest.CrashEachStep())
+				if c.plan != nil {
+					c.plan(env)
+				}
+				_, _ = workflowtest.Run[any](env, 1)
+			})
+			if !strings.Contains(said, c.want) {
+				t.Errorf("the test fails with %q, want %q", said, c.want)
+			}
+		})
+	}
+	if said := failing(t, func(tb testing.TB) {
+		env := workflowtest.New(tb, waiting)
+		workflowtest.SignalAfter(env, time.Hour, workflow.NewSignal[int]("other"), 1)
+		_, _ = workflowtest.Run[string](env, 1)
+	}); !strings.Contains(said, "takes no such signal") {
+		t.Errorf("a signal that nobody takes: %q", said)
+	}
+}
