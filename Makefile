@@ -6,7 +6,19 @@ ROW ?= all
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: test lint tools build demo drill drill-demo drill-kill drill-kcat controls integration bench
+# Generated code, golden bytes and recorded histories. Before the first release they
+# may be made anew; the commit says why.
+generate:
+	sh httpapi/generate.sh
+	go test ./codec -run TestBytesOfRowsDoNotChange -update
+	go test ./statestore -run TestGolden -update
+	ODRADEK_UPDATE=1 go test ./workflows/billing -run TestRecordedHistoryReplays
+
+# Says whether they are current.
+verify: generate
+	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
+
+.PHONY: generate verify test lint tools build demo drill drill-demo drill-kill drill-kcat controls integration bench
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...

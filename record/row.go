@@ -239,6 +239,7 @@ const (
 	DueStuck     DueKind = 3 // a StuckRow with RetryAt
 	DueRetention DueKind = 4 // a closed run whose chunks are to be dropped (F4)
 	DueSummary   DueKind = 5 // a SummaryRow that is to be dropped (F4)
+	DueLocal     DueKind = 6 // an open local task, at Never: a takeover carries it out again
 )
 
 // Due is one entry of the due index: derived, and ordered by At.

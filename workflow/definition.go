@@ -21,6 +21,7 @@ type definition struct {
 	history    HistoryLevel
 	retention  time.Duration
 	tasks      []taskUse
+	locals     []localUse
 	signals    []signalUse
 	checkInput func(input []byte) error
 	execute    func(ctx Context, input []byte) record.HistoryBody

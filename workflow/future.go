@@ -60,7 +60,7 @@ func (f Future[T]) check(h Host) {
 
 // decodeTask makes the typed result of a closed task.
 func decodeTask[T any](h Host, o *Open) (T, error) {
-	task := o.Decision.(*record.TaskScheduled)
+	task := scheduled(o)
 	switch c := o.Closed.(type) {
 	case *record.HistoryTaskCompleted:
 		v, err := decode[T](c.Result, lenient)

@@ -42,6 +42,19 @@ func (d Definition) Validate() error {
 			refuse("retry policy of task %s/%s: %s", t.service, t.operation, why)
 		}
 	}
+	locals := map[string]bool{}
+	for _, u := range d.d.locals {
+		if why := nameWrong(u.name); why != "" {
+			refuse("local task %q: the name %s", u.name, why)
+		}
+		if why := policyWrong(u.policy); why != "" {
+			refuse("retry policy of local task %s: %s", u.name, why)
+		}
+		if locals[u.name] {
+			refuse("local task %q is given twice to Define: give each function a name of its own", u.name)
+		}
+		locals[u.name] = true
+	}
 	seen := map[string]bool{}
 	for _, s := range d.d.signals {
 		if why := nameWrong(s.name); why != "" {

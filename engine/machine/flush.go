@@ -161,6 +161,11 @@ func (s *State) dues(dst []record.Due) []record.Due {
 	for i := range s.Timers {
 		due(s.Timers[i].Due, record.DueTimer, s.Timers[i].No)
 	}
+	for i := range s.Tasks {
+		if t := &s.Tasks[i]; t.Local() {
+			due(record.Never, record.DueLocal, t.No)
+		}
+	}
 	for i := range s.Attempts {
 		if s.Attempts[i].NextAt > 0 {
 			due(s.Attempts[i].NextAt, record.DueRetry, s.Attempts[i].Task)

@@ -66,6 +66,7 @@ func (p *Partition) cancelTasks(e *entry) {
 // cancelTask tells the workers of one task.
 func (p *Partition) cancelTask(e *entry, t *record.TaskRow) {
 	if t.Local() {
+		p.batch.LocalEnds = append(p.batch.LocalEnds, record.TaskID{Run: e.state.Run.Run, No: t.No})
 		return
 	}
 	out := codec.EncodeTaskCancel(&e.state.Run, t)

@@ -108,6 +108,10 @@ type Batch struct {
 	Rows    []record.Row
 	Outputs []record.Output
 	Replies []record.Reply
+	// Locals are the local tasks that are carried out once the batch has settled;
+	// LocalEnds those that nobody waits for any more.
+	Locals    []Local
+	LocalEnds []record.TaskID
 	// Closed are the runs that this batch closed.
 	Closed []ClosedRun
 	Counts Counts

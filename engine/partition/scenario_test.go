@@ -2,6 +2,7 @@ package partition
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -308,6 +309,12 @@ func (h *harness) show(b *Batch) string {
 		}
 		out.WriteByte('\n')
 	}
+	for _, l := range b.Locals {
+		fmt.Fprintf(&out, "local %s %s attempt=%d %s\n", l.Name, h.named(l.Task.String()), l.Attempt, l.Input)
+	}
+	for _, id := range b.LocalEnds {
+		fmt.Fprintf(&out, "local end %s\n", h.named(id.String()))
+	}
 	for _, r := range b.Replies {
 		fmt.Fprintf(&out, "reply %s %s %s\n", r.CommandID, r.Outcome, h.named(r.Run.String()))
 	}
@@ -405,6 +412,8 @@ func (h *harness) describe(t *testing.T, id string) string {
 			fmt.Fprintf(&out, " %s", b.Result)
 		case *record.RunFailed:
 			fmt.Fprintf(&out, " %s", b.Failure.Error())
+		case *record.LocalScheduled:
+			fmt.Fprintf(&out, " %s %s", b.Name, b.Input)
 		case *record.TaskCancelled:
 			fmt.Fprintf(&out, " %d", b.Task)
 		case *record.SignalCarried:
@@ -429,6 +438,7 @@ var (
 	refund = workflow.NewTask[int, int]("pay", "refund", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 2}))
 	lost   = workflow.NewTask[int, int]("nowhere", "lose")
 	more   = workflow.NewSignal[int]("more")
+	double = workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 )
 
 func definitions() []workflow.Definition {
@@ -489,6 +499,14 @@ func definitions() []workflow.Definition {
 			charge.Start(ctx, m)
 			return 0, workflow.ContinueAsNew(ctx, n-1)
 		}, charge, more),
+		// local doubles its input in the engine, and charges that.
+		workflow.Define("local", func(ctx workflow.Context, n int) (int, error) {
+			m, err := double.Run(ctx, n)
+			if err != nil {
+				return 0, err
+			}
+			return charge.Run(ctx, m)
+		}, double, charge),
 		// undeclared uses a task that no type declares.
 		workflow.Define("undeclared", func(ctx workflow.Context, n int) (int, error) { return lost.Run(ctx, n) }),
 	}

@@ -52,6 +52,8 @@ func (p *Partition) stepDue(d record.Due) error {
 		}
 		p.batch.Counts.Inputs++
 		return p.resume(e, false)
+	case record.DueLocal:
+		return p.localAgain(e, d)
 	case record.DueRetention:
 		return p.dropChunks(e)
 	case record.DueSummary:
@@ -92,7 +94,7 @@ func (p *Partition) retry(e *entry, d record.Due) error {
 	p.batch.Counts.Inputs++
 	p.touch(e)
 	row := *a
-	if r := p.deliverable(t.Service); r != nil {
+	if r := p.deliverable(t.Service); r != nil && !t.Local() {
 		// The task stays open and is tried again: an output hurts only its own run (P5).
 		row.NextAt = p.now.Add(undeliverableFor)
 		e.state.SetAttempt(row)
@@ -104,7 +106,11 @@ func (p *Partition) retry(e *entry, d record.Due) error {
 	}
 	row.NextAt = 0
 	e.state.SetAttempt(row)
-	p.dispatch(e, t, row.Open, ev.Body.(*record.TaskScheduled).Input)
+	if b, ok := ev.Body.(*record.LocalScheduled); ok {
+		p.local(e, t, row.Open, b.Input)
+	} else {
+		p.dispatch(e, t, row.Open, ev.Body.(*record.TaskScheduled).Input)
+	}
 	return nil
 }
 

@@ -387,6 +387,8 @@ func (p *Partition) apply(e *entry, events []record.HistoryEvent) error {
 		switch b := ev.Body.(type) {
 		case *record.TaskScheduled:
 			p.dispatch(e, e.state.Task(ev.No), 1, b.Input)
+		case *record.LocalScheduled:
+			p.local(e, e.state.Task(ev.No), 1, b.Input)
 		case *record.TimerStarted:
 			p.batch.Counts.Timers++
 		}

@@ -53,6 +53,14 @@ func (t *tenure) settle(b *batch) error {
 	if len(b.Replies) > 0 {
 		l.cfg.observe(l.partition, opReply, b)
 	}
+	if !b.unstepped && !t.guard.abandoned() {
+		for i := range b.Locals {
+			t.local.start(b.Locals[i])
+		}
+		for _, id := range b.LocalEnds {
+			t.local.end(id)
+		}
+	}
 	for i := range b.Closed {
 		l.waiters.closed(b.Closed[i].WorkflowID)
 	}

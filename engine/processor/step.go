@@ -26,7 +26,7 @@ func (t *tenure) step() (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	isDue := ok && due <= now && (t.lane.crashes.careful == 0 || t.in.len() == 0)
+	isDue := (ok && due <= now || t.local.len() > 0) && (t.lane.crashes.careful == 0 || t.in.len() == 0)
 	if !isDue && t.in.len() == 0 {
 		return t.idle(now), nil
 	}
@@ -57,7 +57,7 @@ func (t *tenure) limit() int {
 	return t.lane.cfg.Limits.BatchInputsMax
 }
 
-// stepDue takes due entries: at most half of the batch while inputs wait.
+// stepDue takes due entries and the results of local tasks: at most half of the batch while inputs wait.
 func (t *tenure) stepDue(b *batch) error {
 	limit := t.limit()
 	if t.in.len() > 0 {
@@ -70,11 +70,23 @@ func (t *tenure) stepDue(b *batch) error {
 	t.guard.enter()
 	n, err := t.stepper.StepDue(limit)
 	t.guard.leave()
+	if err != nil {
+		return err
+	}
+	for _, r := range t.local.take(limit - n) { // they come from no topic: no position moves
+		t.guard.enter()
+		err := t.stepper.Step(r)
+		t.guard.leave()
+		if err != nil {
+			return err
+		}
+		n++
+	}
 	b.inputs, b.due = n, n > 0
 	if n == 0 && t.lane.blame.aloneDue { // the one that hung has passed, or is gone
 		t.lane.blame.aloneDue, t.lane.blame.hung = false, record.RunID{}
 	}
-	return err
+	return nil
 }
 
 // stepInputs takes inputs while there are any and the bounds allow.

@@ -23,6 +23,7 @@ type tenure struct {
 	unread  context.CancelFunc
 
 	in       inputs
+	local    *locals
 	next     record.Positions // behind the inputs that were stepped
 	founding *batch           // of the partition's first start; nil later
 	flight   []*batch         // unsettled, oldest first
@@ -59,6 +60,7 @@ func (t *tenure) open(cp record.Checkpoint) error {
 	l.blame.targets = nil
 	l.progress.recovered(cp)
 	t.stepped = make(chan error, 1)
+	t.local = newLocals(l.cfg.ports.localSlots)
 	if t.readers[0], err = t.reader(map[record.Topic]record.Position{record.TopicEvents: from.Events, record.TopicInternal: from.Internal}); err != nil {
 		return err
 	}
@@ -266,9 +268,9 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 	if len(t.flight) > 0 {
 		settled = t.flight[0].settled.open
 	}
-	events, commands := t.readers[0].out, t.readers[1].out
+	events, commands, local := t.readers[0].out, t.readers[1].out, t.local.wake
 	if len(t.flight) >= t.depth() {
-		events, commands = nil, nil
+		events, commands, local = nil, nil, nil
 	}
 	pause, err := t.untilDue()
 	if err != nil {
@@ -279,6 +281,7 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 	case <-ctx.Done():
 	case <-settled:
 	case <-timer.C:
+	case <-local:
 	case f := <-events:
 		return t.take(f)
 	case f := <-commands:
@@ -320,6 +323,9 @@ func (t *tenure) take(f fetched) error {
 func (t *tenure) close() {
 	if t.unread != nil {
 		t.unread()
+	}
+	if t.local != nil {
+		t.local.stop()
 	}
 	var closing sync.WaitGroup
 	for _, r := range t.readers {

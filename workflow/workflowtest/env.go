@@ -1,6 +1,7 @@
 package workflowtest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type Env struct {
 	handlers map[string]func(call Call) ([]byte, error)
 	plans    []plan // ascending by time
 	calls    []Call
+	locals   map[string]bool // attempts of local tasks that are on their way or done
 	began    bool
 }
 
@@ -67,7 +69,7 @@ func WorkflowID(id string) Option { return func(e *Env) { e.id = id } }
 // New makes an Env for a workflow type. It ends with the test.
 func New(t testing.TB, def workflow.Definition, opts ...Option) *Env {
 	t.Helper()
-	e := &Env{t: t, def: def, id: "test", start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), handlers: map[string]func(Call) ([]byte, error){}}
+	e := &Env{t: t, def: def, id: "test", start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), handlers: map[string]func(Call) ([]byte, error){}, locals: map[string]bool{}}
 	for _, o := range opts {
 		o(e)
 	}
@@ -211,7 +213,7 @@ func (e *Env) advance() {
 	if err != nil {
 		e.t.Fatalf("workflowtest: %v", err)
 	}
-	if len(e.plans) > 0 && (!ok || e.plans[0].at <= due) {
+	if len(e.plans) > 0 && (!ok || e.plans[0].at <= max(due, e.now)) {
 		p := e.plans[0]
 		e.plans = e.plans[1:]
 		e.now = max(e.now, p.at)
@@ -269,6 +271,9 @@ func (e *Env) batch(steps func() error) {
 	for i := range b.Outputs {
 		e.output(&b.Outputs[i])
 	}
+	for i := range b.Locals {
+		e.local(b.Locals[i])
+	}
 	if e.crash && e.began {
 		e.part.Close()
 		var err error
@@ -297,6 +302,25 @@ func (e *Env) output(o *record.Output) {
 		call := Call{Service: o.Service, Operation: task.Operation, Attempt: task.Attempt, At: e.Now(), Input: task.Input, task: task.ID}
 		e.plans = slices.Insert(e.plans, e.firstAfterNow(), plan{at: e.now, do: func() { e.call(call) }})
 	}
+}
+
+// local carries a local task out: its own function, unless HandleLocal gave another.
+func (e *Env) local(l partition.Local) {
+	key := fmt.Sprintf("%s/%d", l.Task, l.Attempt)
+	if e.locals[key] { // a rebuilt partition asks again for what is on its way
+		return
+	}
+	e.locals[key] = true
+	call := Call{Service: "local", Operation: l.Name, Attempt: l.Attempt, Input: l.Input, task: l.Task}
+	if e.handlers["local/"+l.Name] == nil {
+		e.handlers["local/"+l.Name] = func(c Call) ([]byte, error) { return l.Call(context.Background(), c.Input) }
+	}
+	e.plans = slices.Insert(e.plans, e.firstAfterNow(), plan{at: e.now, do: func() { e.call(call) }})
+}
+
+// HandleLocal carries out a local task in place of its own function.
+func HandleLocal[In, Out any](e *Env, task workflow.LocalTask[In, Out], fn func(in In) (Out, error)) {
+	Handle(e, workflow.NewTask[In, Out]("local", task.Name()), fn)
 }
 
 // firstAfterNow is where what happens now is put: behind what is there for now.

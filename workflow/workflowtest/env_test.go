@@ -1,6 +1,7 @@
 package workflowtest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -100,6 +101,23 @@ func TestCancelAndFailure(t *testing.T) {
 		_, err = workflowtest.Run[[]string](env, 990)
 		if f, ok := errors.AsType[*workflow.Failure](err); !ok || f.Code != "card_declined" {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestLocalTasks run as they are, or as the test says.
+func TestLocalTasks(t *testing.T) {
+	t.Parallel()
+	double := workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
+	def := workflow.Define("local", func(ctx workflow.Context, n int) (int, error) { return double.Run(ctx, n) }, double)
+	both(t, func(t *testing.T, opts ...workflowtest.Option) {
+		if got, err := workflowtest.Run[int](workflowtest.New(t, def, opts...), 21); err != nil || got != 42 {
+			t.Errorf("%d, %v", got, err)
+		}
+		env := workflowtest.New(t, def, opts...)
+		workflowtest.HandleLocal(env, double, func(n int) (int, error) { return 3 * n, nil })
+		if got, err := workflowtest.Run[int](env, 21); err != nil || got != 63 {
+			t.Errorf("%d, %v", got, err)
 		}
 	})
 }

@@ -1,0 +1,129 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/odradek/odradek/engine/partition"
+	"github.com/odradek/odradek/record"
+)
+
+// localTimeout bounds an attempt of a local task: what takes longer is work for a
+// service worker.
+const localTimeout = 30 * time.Second
+
+// localTasksMax bounds the local tasks of an instance that run at the same time.
+const localTasksMax = 256
+
+// CodeLocalMissing is the code of a failure of a local task that the binary lacks.
+const CodeLocalMissing = "local_task_missing"
+
+// locals carries out the local tasks of one tenure, after the batches that scheduled
+// them have settled. Their results are inputs that come from no topic: they move no
+// position, and what is lost with the tenure is carried out again by the next.
+type locals struct {
+	ctx   context.Context
+	stop  context.CancelFunc
+	slots chan struct{} // of the instance
+	wake  chan struct{} // there are results
+
+	mu      sync.Mutex
+	results []*record.Record
+	running map[record.TaskID]context.CancelFunc
+}
+
+func newLocals(slots chan struct{}) *locals {
+	l := &locals{slots: slots, wake: make(chan struct{}, 1), running: map[record.TaskID]context.CancelFunc{}}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	return l
+}
+
+// start carries out an attempt. It does not wait.
+func (l *locals) start(t partition.Local) {
+	ctx, cancel := context.WithTimeout(l.ctx, localTimeout)
+	l.mu.Lock()
+	l.running[t.Task] = cancel
+	l.mu.Unlock()
+	go func() {
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done(): // cancelled, or the tenure has ended; or no slot came free
+		}
+		var body record.Body
+		if ctx.Err() == nil {
+			body = answer(ctx, t)
+			<-l.slots
+		} else {
+			body = failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Message: "the local task found no free slot, or was cancelled", Retryable: true})
+		}
+		cancel()
+		l.done(t, body)
+	}()
+}
+
+func (l *locals) done(t partition.Local, body record.Body) {
+	l.mu.Lock()
+	delete(l.running, t.Task)
+	l.results = append(l.results, &record.Record{WorkflowID: t.WorkflowID, Body: body, Raw: record.Raw{Key: []byte(t.WorkflowID)}})
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end lets an attempt stop that nobody waits for.
+func (l *locals) end(id record.TaskID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if cancel := l.running[id]; cancel != nil {
+		cancel()
+	}
+}
+
+func (l *locals) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.results)
+}
+
+// take gives up to n results.
+func (l *locals) take(n int) []*record.Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n = min(n, len(l.results))
+	out := l.results[:n:n]
+	l.results = l.results[n:]
+	return out
+}
+
+// answer makes the attempt.
+func answer(ctx context.Context, t partition.Local) (body record.Body) {
+	defer func() {
+		if p := recover(); p != nil {
+			body = failed(t, record.Failure{Kind: record.FailureApplication, Code: "panic", Message: fmt.Sprintf("local task %s panicked: %v\n%s", t.Name, p, debug.Stack())})
+		}
+	}()
+	if t.Call == nil {
+		return failed(t, record.Failure{Kind: record.FailureEngine, Code: CodeLocalMissing, Retryable: true,
+			Message: fmt.Sprintf("this binary has no local task %s: deploy one that has it", t.Name)})
+	}
+	result, err := t.Call(ctx, t.Input)
+	switch own, ok := errors.AsType[*record.Failure](err); {
+	case err == nil:
+		return &record.TaskCompleted{Task: t.Task, Attempt: t.Attempt, Result: result}
+	case ok:
+		return failed(t, *own)
+	case errors.Is(err, context.DeadlineExceeded):
+		return failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Message: fmt.Sprintf("local task %s took longer than %v: %v", t.Name, localTimeout, err), Retryable: true})
+	}
+	return failed(t, record.Failure{Kind: record.FailureApplication, Message: err.Error(), Retryable: true})
+}
+
+func failed(t partition.Local, f record.Failure) record.Body {
+	return &record.TaskFailed{Task: t.Task, Attempt: t.Attempt, Failure: f}
+}
