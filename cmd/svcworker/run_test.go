@@ -47,7 +47,7 @@ type broker struct {
 func newBroker(t *testing.T) *broker {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second),
-		kfake.SeedTopics(2, "odradek.events", "odradek.tasks.payment"), kfake.SeedTopics(1, "odradek.control"))
+		kfake.SeedTopics(2, "odradek.events", "odradek.tasks.payment"), kfake.SeedTopics(1, "odradek.control", "odradek.cancels"))
 	if err != nil {
 		t.Fatal(err)
 	}

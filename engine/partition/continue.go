@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"slices"
+
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/engine/machine"
 	"github.com/odradek/odradek/record"
@@ -52,10 +54,7 @@ func (p *Partition) buffered(e *entry) ([]record.HistoryBody, error) {
 // keepPast keeps a run that is no longer its workflow's current one until its batch has
 // settled: what comes due for it meanwhile must see it (P8).
 func (p *Partition) keepPast(e *entry) {
-	if p.past == nil {
-		p.past = map[record.RunID]*entry{}
-	}
-	p.past[e.state.Run.Run] = e
+	p.past = append(p.past, e)
 }
 
 // loadRun finds one run of a workflow, current or not; nil if it is gone.
@@ -64,7 +63,8 @@ func (p *Partition) loadRun(workflowID string, run record.RunID) (*entry, error)
 	if err != nil || e != nil && e.state.Run.Run == run {
 		return e, err
 	}
-	if e := p.past[run]; e != nil {
+	if i := slices.IndexFunc(p.past, func(e *entry) bool { return e.state.Run.Run == run }); i >= 0 {
+		e := p.past[i]
 		if e.state.Gone && e.state.Summary == nil {
 			return nil, nil
 		}

@@ -67,7 +67,7 @@ type Partition struct {
 	view      machine.View
 	types     map[string][]workflow.Definition // ascending by version
 	cache     cache
-	past      map[record.RunID]*entry // runs that are not current, until settled
+	past      []*entry // runs that are not current, until settled
 	due       dueQueue
 	owned     [topology.Slots / 8]byte
 	ownership record.OwnershipRow
@@ -180,7 +180,7 @@ func New(cfg Config, view machine.View) (*Partition, error) {
 // recall reads what is kept in memory from the store.
 func (p *Partition) recall() error {
 	p.cache.reset()
-	clear(p.past)
+	p.past = nil
 	row, _, err := p.view.Ownership()
 	if err != nil {
 		return fmt.Errorf("read the slots of partition %d: %w", p.cfg.Partition, err)
@@ -270,12 +270,13 @@ func (p *Partition) Settled(b *Batch) {
 			p.cache.remove(e)
 		}
 	}
-	for id, e := range p.past {
-		if e.pinned <= p.settled && !e.touched {
+	p.past = slices.DeleteFunc(p.past, func(e *entry) bool {
+		done := e.pinned <= p.settled && !e.touched
+		if done {
 			e.drop()
-			delete(p.past, id)
 		}
-	}
+		return done
+	})
 	b.written, b.commands, b.closing = nil, nil, nil
 	p.due.settled(p.settled)
 	p.cache.evict(p.cfg.CacheRuns, p.settled)
