@@ -69,7 +69,7 @@ func TestWhatAProducerMaySend(t *testing.T) {
 	}
 }
 
-// TestBadRecordsSayWhatAndHow: K5.
+// TestBadRecordsSayWhatAndHow: K5, F8, S5.
 func TestBadRecordsSayWhatAndHow(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 201)

@@ -267,7 +267,7 @@ func explain(live, other string) string {
 	return out.String()
 }
 
-// TestAFoldedStoreEqualsTheLiveOne: D3. The same batches reach one store by
+// TestAFoldedStoreEqualsTheLiveOne: D3, F1. The same batches reach one store by
 // Apply, and others by a Folder that sees the rows that travel alone: cut into
 // commits anywhere, with a new Folder or a reopened store between, with no state
 // at hand, and after the changelog was compacted anywhere.

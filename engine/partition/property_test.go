@@ -11,7 +11,7 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
-// TestBatchesDoNotMatter: S-1, S-2, S-4. The same inputs at the same times are
+// TestBatchesDoNotMatter: S-1, S-2, S-4, P7, P8. The same inputs at the same times are
 // stepped one by one with everything in memory, and in batches of any size, up to
 // three of them unsettled, with any cache, and with all memory lost now and then.
 // Histories, rows and what goes to others are the same.

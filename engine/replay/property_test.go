@@ -145,7 +145,7 @@ func scripted(ctx workflow.Context, script []op) (string, error) {
 	return "done", nil
 }
 
-// TestLiveAndRebuildAgree: for random scripts and worlds, at every turn, the run
+// TestLiveAndRebuildAgree: R1, R2, T1, T3. For random scripts and worlds, at every turn, the run
 // rebuilt from the history so far decides what the live one does, and leaves the
 // same for the next turn (R1); so does the open turn.
 func TestLiveAndRebuildAgree(t *testing.T) {
