@@ -44,25 +44,32 @@ func newLocals(slots chan struct{}) *locals {
 
 // start carries out an attempt. It does not wait.
 func (l *locals) start(t partition.Local) {
-	ctx, cancel := context.WithTimeout(l.ctx, localTimeout)
+	ctx, cancel := context.WithCancel(l.ctx)
 	l.mu.Lock()
 	l.running[t.Task] = cancel
 	l.mu.Unlock()
 	go func() {
-		select {
-		case l.slots <- struct{}{}:
-		case <-ctx.Done(): // cancelled, or the tenure has ended; or no slot came free
-		}
-		var body record.Body
-		if ctx.Err() == nil {
-			body = answer(ctx, t)
-			<-l.slots
-		} else {
-			body = failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Message: "the local task found no free slot, or was cancelled", Retryable: true})
-		}
+		body := l.attempt(ctx, t)
 		cancel()
 		l.done(t, body)
 	}()
+}
+
+// attempt waits for a slot and gives it back. Its limit begins with the slot: waiting for
+// one spends no attempt.
+func (l *locals) attempt(ctx context.Context, t partition.Local) record.Body {
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil { // also where slot and end came together
+		return failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Retryable: true,
+			Message: fmt.Sprintf("local task %s was cancelled, or its partition moved, before it began", t.Name)})
+	}
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	return answer(ctx, t)
 }
 
 func (l *locals) done(t partition.Local, body record.Body) {
