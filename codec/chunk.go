@@ -162,6 +162,14 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		dst = appendBytes(dst, b.Name)
 		dst = appendBytes(dst, b.CommandID)
 		return appendBytes(dst, b.Payload)
+	case *record.ChildCarried:
+		dst = appendBytes(dst, b.WorkflowID)
+		dst = appendBytes(dst, b.Type)
+		dst = append(dst, byte(b.Close))
+		dst = append(dst, b.Run[:]...)
+		return appendTaskOf(dst, b.From)
+	case *record.AwaitReceived:
+		return appendParent(dst, b.Parent)
 	case *record.PatchMarked:
 		return appendBytes(dst, b.ID)
 	case *record.AttributesSet:
@@ -244,6 +252,10 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 		return b
 	case record.KindSignalCarried:
 		return &record.SignalCarried{Name: r.string(), CommandID: r.string(), Payload: r.bytes()}
+	case record.KindChildCarried:
+		return &record.ChildCarried{WorkflowID: r.string(), Type: r.string(), Close: record.ClosePolicy(r.byte()), Run: r.runID(), From: r.task()}
+	case record.KindAwaitReceived:
+		return &record.AwaitReceived{Parent: r.parent()}
 	case record.KindPatchMarked:
 		return &record.PatchMarked{ID: r.string()}
 	case record.KindAttributesSet:
@@ -311,6 +323,10 @@ func languageLen(b record.HistoryBody) int {
 		return len(b.WorkflowID) + len(b.Type) + len(b.Input)
 	case *record.ChildCancelRequested:
 		return len(b.Reason)
+	case *record.ChildCarried:
+		return 32 + len(b.WorkflowID) + len(b.Type)
+	case *record.AwaitReceived:
+		return len(b.Parent.WorkflowID)
 	case *record.WorkflowAwaited:
 		return len(b.WorkflowID)
 	case *record.SignalSent:

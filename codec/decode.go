@@ -44,7 +44,7 @@ const (
 	CodeFailureInvalid    = "failure_invalid"
 	CodeReasonInvalid     = "reason_invalid"
 	CodeRunInvalid        = "run_invalid"
-	CodeForwardMissing    = "forward_missing"
+	CodeInternalInvalid   = "internal_invalid"
 	CodeForwardInvalid    = "forward_invalid"
 	CodeTopicUnexpected   = "topic_unexpected"
 )
@@ -58,7 +58,7 @@ func Decode(k KafkaRecord) record.Record {
 	}
 	w := readHeaders(k.Headers)
 	topic := k.Topic
-	if topic == record.TopicInternal {
+	if topic == record.TopicInternal && w.forward != nil {
 		from, hops, bad := parseForward(w.forward)
 		if bad != nil {
 			r.Body = bad
@@ -76,6 +76,8 @@ func Decode(k KafkaRecord) record.Record {
 		r.Body = decodeCommand(&w, k.Value)
 	case record.TopicEvents:
 		r.Body = decodeEvent(&w, k.Value)
+	case record.TopicInternal:
+		r.Body = decodeInternal(&w, k.Key, k.Value)
 	default:
 		r.Body = bad(CodeTopicUnexpected, "no command or event comes from topic %s", topic)
 	}

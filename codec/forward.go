@@ -62,6 +62,8 @@ func splitForward(s string) (f forward, ok bool) {
 		f.topic = record.TopicCommands
 	case record.TopicEvents.String():
 		f.topic = record.TopicEvents
+	case record.TopicInternal.String():
+		f.topic = record.TopicInternal
 	default:
 		return f, false
 	}
@@ -75,9 +77,6 @@ func splitForward(s string) (f forward, ok bool) {
 
 // parseForward gives the topic that a record on internal came from first.
 func parseForward(v []byte) (record.Topic, int, *record.Undecodable) {
-	if v == nil {
-		return 0, 0, bad(CodeForwardMissing, "a record on internal has no header %s: only engines write that topic; write to commands or events", HeaderForward)
-	}
 	f, ok := splitForward(string(v[:min(len(v), forwardLenMax+1)]))
 	if !ok {
 		return 0, 0, bad(CodeForwardInvalid, "header %s is %q, not <topic>/<partition>/<offset>/<table version>/<hops>: only engines write internal", HeaderForward, clip(v))

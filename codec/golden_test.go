@@ -62,6 +62,8 @@ func goldenRows() []record.Row {
 		&record.UpdateCompleted{Update: 19, Result: []byte("1")},
 		&record.UpdateCompleted{Update: 19, Failure: &f},
 		&record.PatchMarked{ID: "new-tax"},
+		&record.ChildCarried{WorkflowID: "c", Type: "child", Close: record.ChildAbandon, Run: run, From: record.TaskID{Run: run, No: 3}},
+		&record.AwaitReceived{Parent: record.Parent{WorkflowID: "p", Run: run, Event: 4}},
 		&record.SignalCarried{Name: "stop", Payload: []byte("now"), CommandID: "c6"},
 		&record.AttributesSet{Attributes: []record.Attribute{{Name: "customer", Type: record.AttributeText, Value: []byte("c")}, {Name: "due", Type: record.AttributeTime}}},
 		&record.Published{Topic: "orders", Key: []byte("k"), Payload: []byte("p"), PayloadHash: 4},
@@ -75,7 +77,7 @@ func goldenRows() []record.Row {
 	e.PutTask(r, &record.TaskRow{No: 6, Chunk: 2, Service: "payment", Operation: "request", Policy: policy, ScheduledAt: at})
 	e.PutTimer(r, &record.TimerRow{No: 7, Due: at + 77})
 	e.PutSignal(r, &record.SignalRow{No: 2, Chunk: 2, Name: "stop"})
-	e.PutChild(r, &record.ChildRow{No: 16, WorkflowID: "child", Type: "ship", Close: record.ChildCancel})
+	e.PutChild(r, &record.ChildRow{No: 16, WorkflowID: "child", Type: "ship", Close: record.ChildCancel, Run: run, From: record.TaskID{Run: run, No: 16}})
 	e.PutUpdate(r, &record.UpdateRow{No: 19, Chunk: 2, Name: "address", CommandID: "c5"})
 	e.PutCommand(r, &record.CommandRow{CommandID: "c1", Event: 1})
 	e.PutDue(record.Due{At: at + 77, Kind: record.DueTimer, WorkflowID: "order-1", Run: run, No: 7})
@@ -86,6 +88,7 @@ func goldenRows() []record.Row {
 	e.PutInbox(r, &record.InboxRow{No: 2, Completed: &record.TaskCompleted{Task: task, Attempt: 2, Result: []byte("r")}})
 	e.PutInbox(r, &record.InboxRow{No: 3, Failed: &record.TaskFailed{Task: task, Attempt: 2, Failure: f}})
 	e.PutInbox(r, &record.InboxRow{No: 4, Timer: 7})
+	e.PutInbox(r, &record.InboxRow{No: 6, Report: &record.ChildReport{Parent: record.Parent{WorkflowID: "w", Run: run, Event: 4}, Run: run, Status: record.StatusCompleted, Result: []byte("1")}})
 	e.PutInbox(r, &record.InboxRow{No: 5, Cancel: &record.Cancel{CommandID: "c", Run: run, Reason: "why", By: "me", Reply: true}})
 	e.PutSummary(&record.SummaryRow{RunRow: *r, Input: 0xbeef, ExpireAt: at + 3000, Result: []byte("done"), Failure: &f, CommandIDs: []string{"c1", "c2"}})
 	e.PutDeadLetter(&record.DeadLetterRow{

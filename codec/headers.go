@@ -86,6 +86,7 @@ type wire struct {
 	task, attempt, event, operation, key   []byte
 	forward, version                       []byte
 	reason, by, run                        []byte
+	parent, parentID, status, now          []byte // between engines
 	bytes                                  int
 }
 
@@ -130,6 +131,14 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.by = v
 		case HeaderRun:
 			w.run = v
+		case headerParent:
+			w.parent = v
+		case headerParentID:
+			w.parentID = v
+		case headerStatus:
+			w.status = v
+		case headerNow:
+			w.now = v
 		}
 	}
 	return w

@@ -189,6 +189,14 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		dst = appendText(dst, "name", b.Name)
 		dst = appendOptional(dst, "command_id", b.CommandID)
 		dst = appendPayload(dst, "payload", b.Payload)
+	case *record.ChildCarried:
+		dst = appendText(dst, "workflow_id", b.WorkflowID)
+		dst = appendText(dst, "type", b.Type)
+		dst = appendText(dst, "close_policy", b.Close.String())
+		dst = appendText(dst, "run_id", b.Run.String())
+		dst = appendText(dst, "from", b.From.String())
+	case *record.AwaitReceived:
+		dst = appendParentJSON(dst, b.Parent)
 	case *record.PatchMarked:
 		dst = appendText(dst, "id", b.ID)
 	case *record.AttributesSet:

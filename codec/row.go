@@ -39,6 +39,9 @@ func appendRun(dst []byte, r *record.RunRow) []byte {
 	if !r.Previous.IsZero() {
 		flags |= runHasPrevious
 	}
+	if r.Awaited {
+		flags |= runAwaited
+	}
 	dst = append(dst, flags)
 	if flags&runHasParent != 0 {
 		dst = appendParent(dst, r.Parent)
@@ -54,7 +57,8 @@ const (
 	runHasParent   = 1
 	runCancelAsked = 2
 	runHasPrevious = 4
-	runFlags       = 7
+	runAwaited     = 8
+	runFlags       = 15
 )
 
 func (r *reader) run(k Key) record.RunRow {
@@ -76,7 +80,7 @@ func (r *reader) run(k Key) record.RunRow {
 	if flags&runHasPrevious != 0 {
 		row.Previous = r.runID()
 	}
-	row.CancelAsked = flags&runCancelAsked != 0
+	row.CancelAsked, row.Awaited = flags&runCancelAsked != 0, flags&runAwaited != 0
 	return row
 }
 
@@ -118,7 +122,7 @@ func DecodeSignalRow(k Key, value []byte) (record.SignalRow, error) {
 // DecodeChildRow decodes an open child.
 func DecodeChildRow(k Key, value []byte) (record.ChildRow, error) {
 	r := newReader(value)
-	return decoded(&r, k, "child", record.ChildRow{No: k.No, WorkflowID: r.string(), Type: r.string(), Close: record.ClosePolicy(r.byte())})
+	return decoded(&r, k, "child", record.ChildRow{No: k.No, WorkflowID: r.string(), Type: r.string(), Close: record.ClosePolicy(r.byte()), Run: r.runID(), From: r.task(), Asked: r.bool()})
 }
 
 // DecodeUpdateRow decodes an update that waits for its answer.
@@ -166,6 +170,7 @@ const (
 	inboxFailed    = 3
 	inboxTimer     = 4
 	inboxCancel    = 5
+	inboxReport    = 6
 )
 
 func appendInbox(dst []byte, i *record.InboxRow) []byte {
@@ -185,6 +190,14 @@ func appendInbox(dst []byte, i *record.InboxRow) []byte {
 		dst = appendBytes(dst, c.Reason)
 		dst = appendBytes(dst, c.By)
 		return appendBool(dst, c.Reply)
+	case i.Report != nil:
+		c := i.Report
+		dst = append(dst, inboxReport)
+		dst = appendParent(dst, c.Parent)
+		dst = append(dst, c.Run[:]...)
+		dst = append(dst, byte(c.Status))
+		dst = appendFailure(dst, &c.Failure)
+		return appendBytes(dst, c.Result)
 	case i.Completed != nil:
 		c := i.Completed
 		dst = append(dst, inboxCompleted)
@@ -201,9 +214,11 @@ func appendInbox(dst []byte, i *record.InboxRow) []byte {
 }
 
 func appendTask(dst []byte, t record.TaskID, attempt uint32) []byte {
-	dst = append(dst, t.Run[:]...)
-	dst = binary.AppendUvarint(dst, t.No)
-	return binary.AppendUvarint(dst, uint64(attempt))
+	return binary.AppendUvarint(appendTaskOf(dst, t), uint64(attempt))
+}
+
+func appendTaskOf(dst []byte, t record.TaskID) []byte {
+	return binary.AppendUvarint(append(dst, t.Run[:]...), t.No)
 }
 
 func (r *reader) task() record.TaskID { return record.TaskID{Run: r.runID(), No: r.uvarint()} }
@@ -221,6 +236,8 @@ func DecodeInboxRow(k Key, value []byte) (record.InboxRow, error) {
 		row.Failed = &record.TaskFailed{Task: r.task(), Attempt: r.uint32(), Failure: r.failure()}
 	case inboxCancel:
 		row.Cancel = &record.Cancel{CommandID: r.string(), Run: r.runID(), Reason: r.string(), By: r.string(), Reply: r.bool()}
+	case inboxReport:
+		row.Report = &record.ChildReport{Parent: r.parent(), Run: r.runID(), Status: record.Status(r.byte()), Failure: r.failure(), Result: r.bytes()}
 	case inboxTimer:
 		row.Timer = r.uvarint()
 	case 0:

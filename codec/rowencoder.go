@@ -105,10 +105,11 @@ func (e *RowEncoder) DeleteSignal(r *record.RunRow, no uint64) { e.deleteRow(Row
 
 // PutChild writes an open child or an awaited workflow.
 func (e *RowEncoder) PutChild(r *record.RunRow, c *record.ChildRow) {
-	b, n := e.row(RowChild, r, c.No, 24+len(c.WorkflowID)+len(c.Type))
+	b, n := e.row(RowChild, r, c.No, 72+len(c.WorkflowID)+len(c.Type))
 	b = appendBytes(b, c.WorkflowID)
 	b = appendBytes(b, c.Type)
-	e.put(append(b, byte(c.Close)), n, false)
+	b = append(append(b, byte(c.Close)), c.Run[:]...)
+	e.put(appendBool(appendTaskOf(b, c.From), c.Asked), n, false)
 }
 
 // DeleteChild deletes a child that is no longer open.
@@ -201,6 +202,8 @@ func (e *RowEncoder) PutInbox(r *record.RunRow, i *record.InboxRow) {
 		size += len(i.Signal.CommandID) + len(i.Signal.Name) + len(i.Signal.Payload)
 	case i.Cancel != nil:
 		size += 32 + len(i.Cancel.CommandID) + len(i.Cancel.Reason) + len(i.Cancel.By)
+	case i.Report != nil:
+		size += 64 + len(i.Report.Parent.WorkflowID) + len(i.Report.Result) + failureLen(&i.Report.Failure)
 	case i.Completed != nil:
 		size += len(i.Completed.Result)
 	case i.Failed != nil:

@@ -31,6 +31,7 @@ const (
 	KindChildClosed     HistoryKind = 8
 	KindUpdateReceived  HistoryKind = 9
 	KindRunTerminated   HistoryKind = 10
+	KindAwaitReceived   HistoryKind = 11
 
 	KindTaskScheduled        HistoryKind = 64
 	KindTimerStarted         HistoryKind = 65
@@ -51,6 +52,7 @@ const (
 	KindRunCancelled         HistoryKind = 80
 	KindRunContinued         HistoryKind = 81
 	KindSignalCarried        HistoryKind = 82
+	KindChildCarried         HistoryKind = 83
 	historyKindDecision      HistoryKind = 64
 )
 
@@ -119,6 +121,10 @@ func (k HistoryKind) String() string {
 		return "run_continued"
 	case KindSignalCarried:
 		return "signal_carried"
+	case KindAwaitReceived:
+		return "await_received"
+	case KindChildCarried:
+		return "child_carried"
 	}
 	return "unknown"
 }
@@ -259,6 +265,12 @@ type UpdateReceived struct {
 	CommandID string // never empty
 }
 
+// AwaitReceived notes that another run waits for this workflow's close. The code does
+// not see it, and replay leaves it out.
+type AwaitReceived struct {
+	Parent Parent // who waits
+}
+
 // TaskCancelled closes a task that nobody waits for any more.
 type TaskCancelled struct {
 	Task uint64
@@ -381,6 +393,16 @@ type SignalCarried struct {
 	CommandID string
 }
 
+// ChildCarried is a child that the run before this one had open. It stands where
+// SignalCarried stands.
+type ChildCarried struct {
+	WorkflowID string
+	Type       string
+	Close      ClosePolicy
+	Run        RunID  // of the child
+	From       TaskID // the run and event that asked for it
+}
+
 // RunCancelled closes the run because it was asked to end and did.
 type RunCancelled struct {
 	Failure Failure
@@ -426,6 +448,8 @@ func (*Published) HistoryKind() HistoryKind            { return KindPublished }
 func (*RunCancelled) HistoryKind() HistoryKind         { return KindRunCancelled }
 func (*SignalCarried) HistoryKind() HistoryKind        { return KindSignalCarried }
 func (*RunContinued) HistoryKind() HistoryKind         { return KindRunContinued }
+func (*AwaitReceived) HistoryKind() HistoryKind        { return KindAwaitReceived }
+func (*ChildCarried) HistoryKind() HistoryKind         { return KindChildCarried }
 
 // RetryPolicy says when a task is tried again after a retryable failure. The
 // zero value is the built-in policy: 1 s, doubling up to 100 s, without end.

@@ -87,6 +87,10 @@ func NextRunID(previous RunID, event uint64, at Millis) RunID {
 	return id
 }
 
+// ChildRunID is the run ID of a child, known to its parent before it exists (S4): a
+// function of the parent's run, the history event that asks, and that event's time.
+func ChildRunID(parent RunID, event uint64, at Millis) RunID { return NextRunID(parent, event, at) }
+
 // crockford is the alphabet of ULIDs (github.com/ulid/spec), in lower case.
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
 

@@ -76,8 +76,9 @@ type Record struct {
 	Hops       int // how often it was forwarded (S1)
 }
 
-// Body is what a record says: *Start, *Signal, *Cancel, *Terminate, *TaskCompleted, *TaskFailed or
-// *Undecodable.
+// Body is what a record says: *Start, *Signal, *Cancel, *Terminate, *TaskCompleted,
+// *TaskFailed, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
+// *ChildReport or *Await.
 type Body interface{ body() }
 
 // Start is the command that asks for a run.
@@ -130,6 +131,36 @@ type TaskFailed struct {
 	Failure Failure
 }
 
+// ChildStart asks for the run of a child (S4). It comes from an engine, as the next ones.
+type ChildStart struct {
+	Parent Parent
+	Run    RunID // of the child
+	Type   string
+	Input  []byte
+}
+
+// ChildStop asks the run that Parent has started, or the one that goes on for it, to end.
+type ChildStop struct {
+	Parent    Parent
+	Terminate bool // at once
+	Reason    string
+}
+
+// ChildReport tells a run how a child of it, or a workflow that it awaits, has closed, or
+// why there is none.
+type ChildReport struct {
+	Parent  Parent // the run, and the event that asked
+	Run     RunID  // that has closed; zero: there is none
+	Status  Status // StatusNone: as Run's zero
+	Result  []byte
+	Failure Failure // unless Status is StatusCompleted
+}
+
+// Await asks for a ChildReport when the workflow closes.
+type Await struct {
+	Parent Parent // who asks
+}
+
 // Undecodable is a record that says nothing that we understand. It becomes a
 // dead letter with its bytes.
 type Undecodable struct {
@@ -143,6 +174,10 @@ func (*Cancel) body()        {}
 func (*Terminate) body()     {}
 func (*TaskCompleted) body() {}
 func (*TaskFailed) body()    {}
+func (*ChildStart) body()    {}
+func (*ChildStop) body()     {}
+func (*ChildReport) body()   {}
+func (*Await) body()         {}
 func (*Undecodable) body()   {}
 
 // Output is a record that a step wants written in its transaction.

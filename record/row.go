@@ -34,6 +34,16 @@ func (s Status) String() string {
 	return "none"
 }
 
+// ParseStatus is the inverse of String; StatusNone for what it does not know.
+func ParseStatus(s string) Status {
+	for st := StatusRunning; st <= StatusContinued; st++ {
+		if st.String() == s {
+			return st
+		}
+	}
+	return StatusNone
+}
+
 // Closed reports whether the run has ended.
 func (s Status) Closed() bool { return s > StatusRunning }
 
@@ -61,6 +71,7 @@ type RunRow struct {
 	Parent       Parent // zero: none
 	Previous     RunID  // the run that continued as this one; zero: none
 	CancelAsked  bool   // a CancelRequested is in the history
+	Awaited      bool   // an AwaitReceived is in the history
 }
 
 // TaskRow is derived: an open task.
@@ -83,6 +94,11 @@ type ChildRow struct {
 	WorkflowID string
 	Type       string // empty: awaited only
 	Close      ClosePolicy
+	Run        RunID // of the child; zero: awaited only
+	Asked      bool  // it was asked to end
+	// From is what the child knows its parent by: this run and No, or, where the run
+	// continued from the one that asked for the child, that one's.
+	From TaskID
 }
 
 // UpdateRow is derived: an update that the code has not answered yet.
@@ -140,6 +156,7 @@ type InboxRow struct {
 	Cancel    *Cancel
 	Completed *TaskCompleted
 	Failed    *TaskFailed
+	Report    *ChildReport
 	Timer     uint64 // number of a timer that came due
 }
 

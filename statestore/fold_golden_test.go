@@ -52,6 +52,8 @@ func goldenHistories() map[string][]record.HistoryBody {
 			&record.ChildCancelRequested{Child: 7},
 			&record.VersionPinned{Version: 2},
 			&record.SignalCarried{Name: "s", Payload: []byte("3"), CommandID: "signal-3"},
+			&record.ChildCarried{WorkflowID: "old", Type: "golden", Close: record.ChildAbandon, Run: record.RunID{4}, From: record.TaskID{Run: record.RunID{5}, No: 2}},
+			&record.AwaitReceived{Parent: record.Parent{WorkflowID: "who", Run: record.RunID{6}, Event: 2}},
 		},
 		"child": {
 			child,

@@ -72,7 +72,7 @@ func failureOf(err error) Failure {
 		f.Kind, f.Code = FailureTimeout, "scope_timeout"
 	}
 	switch e := err.(type) { //nolint:errorlint // only err itself adds nothing to its failure
-	case *Failure, *TaskError:
+	case *Failure, *TaskError, *ChildError:
 	case *CancelledError: // the kind says what it is
 		f.Message = e.Reason
 	default:

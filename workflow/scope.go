@@ -91,7 +91,7 @@ func (o *Open) cancel(h Host, cause *CancelledError) {
 		d := &record.TimerCancelled{Timer: o.No}
 		h.Decide(d)
 		o.Closed = d
-	case *record.ChildScheduled:
+	case *record.ChildScheduled, *record.ChildCarried:
 		h.Decide(&record.ChildCancelRequested{Child: o.No, Reason: cause.Reason})
 	}
 }

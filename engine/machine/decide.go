@@ -154,6 +154,10 @@ func textLen(b record.HistoryBody) int {
 		return 32 + len(b.Name)
 	case *record.ChildScheduled:
 		return len(b.WorkflowID) + len(b.Type)
+	case *record.ChildCarried:
+		return 32 + len(b.WorkflowID) + len(b.Type)
+	case *record.AwaitReceived:
+		return len(b.Parent.WorkflowID)
 	case *record.ChildCancelRequested:
 		return len(b.Reason)
 	case *record.WorkflowAwaited:

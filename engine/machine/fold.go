@@ -65,9 +65,14 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		r.CancelAsked = true
 		s.command(b.CommandID, e.No)
 	case *record.ChildScheduled:
-		s.Children = append(s.Children, record.ChildRow{No: e.No, WorkflowID: b.WorkflowID, Type: b.Type, Close: b.Close})
+		s.Children = append(s.Children, record.ChildRow{No: e.No, WorkflowID: b.WorkflowID, Type: b.Type, Close: b.Close,
+			Run: record.ChildRunID(r.Run, e.No, e.At), From: record.TaskID{Run: r.Run, No: e.No}})
 	case *record.WorkflowAwaited:
-		s.Children = append(s.Children, record.ChildRow{No: e.No, WorkflowID: b.WorkflowID})
+		s.Children = append(s.Children, record.ChildRow{No: e.No, WorkflowID: b.WorkflowID, From: record.TaskID{Run: r.Run, No: e.No}})
+	case *record.ChildCarried:
+		s.Children = append(s.Children, record.ChildRow{No: e.No, WorkflowID: b.WorkflowID, Type: b.Type, Close: b.Close, Run: b.Run, From: b.From})
+	case *record.AwaitReceived:
+		r.Awaited = true
 	case *record.ChildClosed:
 		s.Children = remove(s.Children, b.Child, childNo)
 	case *record.UpdateReceived:
@@ -75,7 +80,11 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		s.command(b.CommandID, e.No)
 	case *record.UpdateCompleted:
 		s.Updates = remove(s.Updates, b.Update, updateNo)
-	case *record.ChildCancelRequested, *record.SignalSent, *record.PatchMarked, *record.Published, *record.AttributesSet:
+	case *record.ChildCancelRequested:
+		if c := s.Child(b.Child); c != nil {
+			c.Asked = true
+		}
+	case *record.SignalSent, *record.PatchMarked, *record.Published, *record.AttributesSet:
 	case *record.RunTerminated:
 		s.command(b.CommandID, e.No)
 		s.closeRun(record.StatusTerminated, e, chunk, e.At.Add(b.Retain))

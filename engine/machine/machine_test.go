@@ -68,7 +68,7 @@ func drawEvent(t *rapid.T, s *State) record.HistoryBody {
 		&record.CancelRequested{CommandID: fmt.Sprintf("c%d", s.Run.Events)},
 	)
 	for i := range s.Children {
-		could = append(could, &record.ChildClosed{Child: s.Children[i].No})
+		could = append(could, &record.ChildClosed{Child: s.Children[i].No}, &record.ChildCancelRequested{Child: s.Children[i].No}, &record.AwaitReceived{})
 	}
 	for i := range s.Updates {
 		could = append(could, &record.UpdateCompleted{Update: s.Updates[i].No})

@@ -122,3 +122,37 @@ func ReceiveTimer(s *State, no uint64) Received {
 	}
 	return Received{Event: &record.TimerFired{Timer: no}}
 }
+
+// ReceiveChildStart judges the start of a child. s and typ are as ReceiveStart's.
+func ReceiveChildStart(s *State, workflowID string, c *record.ChildStart, typ Type, version uint32, refuse bool) Received {
+	switch {
+	case s != nil && s.Run.Run == c.Run:
+		return Received{Outcome: record.OutcomeRepeated}
+	case s != nil:
+		return rejected(record.OutcomeConflict, "workflow ID %q is in use by run %s of type %q", workflowID, s.Run.Run, s.Run.Type)
+	case typ == nil && refuse:
+		return rejected(record.OutcomeUnknownType, "workflow type %q is not compiled into this engine", c.Type)
+	}
+	if typ != nil {
+		if err := typ.CheckInput(c.Input); err != nil {
+			return rejected(record.OutcomeInvalid, "input of workflow type %q: %v", c.Type, err)
+		}
+	}
+	return Received{Event: &record.RunStarted{Type: c.Type, Version: version, Input: c.Input, Parent: c.Parent}, Outcome: record.OutcomeStarted}
+}
+
+// ReceiveReport judges the report that a child, or an awaited workflow, has closed.
+func ReceiveReport(s *State, c *record.ChildReport) Received {
+	if s == nil || s.Run.Status.Closed() {
+		return Received{Ignored: "run_closed"}
+	}
+	for i := range s.Children {
+		if s.Children[i].From == (record.TaskID{Run: c.Parent.Run, No: c.Parent.Event}) {
+			return Received{Event: &record.ChildClosed{Child: s.Children[i].No, Run: c.Run, Status: c.Status, Result: c.Result, Failure: c.Failure}}
+		}
+	}
+	return Received{Ignored: "child_closed"}
+}
+
+// Child finds an open child or awaited workflow; nil if it is not open.
+func (s *State) Child(no uint64) *record.ChildRow { return find(s.Children, no, childNo) }

@@ -10,7 +10,7 @@ import (
 
 // goOn starts the run that goes on for one that continued as new, in the same step. Its
 // ID derives from the old one, so that a repeated step gives the same.
-func (p *Partition) goOn(old *entry, event uint64, b *record.RunContinued, buffered []record.HistoryBody) error {
+func (p *Partition) goOn(old *entry, event uint64, b *record.RunContinued, carried []record.HistoryBody) error {
 	r := &old.state.Run
 	started := &record.RunStarted{Type: r.Type, Input: b.Input, Parent: r.Parent, Previous: r.Run, Carry: b.Carry}
 	first, err := p.event(old, 1, 1)
@@ -29,12 +29,21 @@ func (p *Partition) goOn(old *entry, event uint64, b *record.RunContinued, buffe
 	p.keepPast(old)
 	p.cache.put(e)
 	p.batch.Counts.Started++
-	return p.first(e, started, buffered...)
+	return p.first(e, started, carried...)
 }
 
-// buffered are the signals that the run has not consumed, for the one that goes on.
-func (p *Partition) buffered(e *entry) ([]record.HistoryBody, error) {
-	var out []record.HistoryBody
+// carried is what moves along to the run that goes on: signals that were not consumed,
+// open children, and who waits for the workflow.
+func (p *Partition) carried(e *entry) ([]record.HistoryBody, error) {
+	out, err := p.awaiting(e)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range e.state.Children {
+		if c.Type != "" {
+			out = append(out, &record.ChildCarried{WorkflowID: c.WorkflowID, Type: c.Type, Close: c.Close, Run: c.Run, From: c.From})
+		}
+	}
 	for i := range e.state.Signals {
 		s := &e.state.Signals[i]
 		ev, err := p.event(e, s.Chunk, s.No)

@@ -30,12 +30,19 @@ func (p *Partition) terminate(e *entry, r *record.Record, c *record.Terminate) e
 	}
 	got := machine.ReceiveTerminate(e.stateOrNil(), r.WorkflowID, c, known, p.cfg.RetentionSummary)
 	if got.Event != nil {
-		p.cancelTasks(e)
-		p.append(e, record.HistoryEvent{No: e.state.Run.Events + 1, At: p.now, Body: got.Event})
-		p.closed(e)
+		if err := p.terminated(e, got.Event); err != nil {
+			return err
+		}
 	}
 	p.answer(r, c.CommandID, c.Reply, e.runID(), got)
 	return nil
+}
+
+func (p *Partition) terminated(e *entry, body record.HistoryBody) error {
+	p.cancelTasks(e)
+	p.stopChildren(e)
+	p.append(e, record.HistoryEvent{No: e.state.Run.Events + 1, At: p.now, Body: body})
+	return p.closed(e, body)
 }
 
 // knownOf is known for a workflow that may be unknown; a stuck run gets its try first.

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
 	"github.com/odradek/odradek/topology"
@@ -50,6 +51,7 @@ type harness struct {
 	now       record.Millis
 	offset    int64
 	changelog []record.Row
+	internal  []record.Output
 	runs      map[record.RunID]string // names for what would differ with the time
 }
 
@@ -125,6 +127,11 @@ func (h *harness) settle(t *testing.T, b *Batch) {
 		t.Fatal(err)
 	}
 	h.p.Settled(b)
+	for _, o := range b.Outputs {
+		if o.Topic == record.TopicInternal {
+			h.internal = append(h.internal, o)
+		}
+	}
 }
 
 // sameAfterTakeover folds the changelog into an empty store and compares.
@@ -168,6 +175,21 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 		var out strings.Builder
 		for _, l := range lines {
 			out.WriteString(h.show(h.batch(t, func() { h.step(t, l) })))
+		}
+		return out.String()
+	case "internal": // what workflows have sent each other arrives, each in a transaction
+		var out strings.Builder
+		for len(h.internal) > 0 {
+			o := h.internal[0]
+			h.internal = h.internal[1:]
+			h.offset++
+			r := codec.Decode(codec.KafkaRecord{Topic: record.TopicInternal, Offset: h.offset, Key: o.Key, Value: o.Value, Headers: o.Headers})
+			fmt.Fprintf(&out, "%s %s:\n", h.named(string(o.Key)), strings.TrimPrefix(fmt.Sprintf("%T", r.Body), "*record."))
+			out.WriteString(h.show(h.batch(t, func() {
+				if err := h.p.Step(&r); err != nil {
+					t.Fatal(err)
+				}
+			})))
 		}
 		return out.String()
 	case "wait": // time passes; what comes due is stepped
@@ -416,6 +438,16 @@ func (h *harness) describe(t *testing.T, id string) string {
 			fmt.Fprintf(&out, " %s %s", b.Name, b.Input)
 		case *record.TaskCancelled:
 			fmt.Fprintf(&out, " %d", b.Task)
+		case *record.ChildScheduled:
+			fmt.Fprintf(&out, " %s %s %s", b.Type, h.named(b.WorkflowID), b.Input)
+		case *record.ChildCarried:
+			fmt.Fprintf(&out, " %s from %s", b.WorkflowID, h.named(b.From.String()))
+		case *record.ChildClosed:
+			fmt.Fprintf(&out, " %d %s %s%s", b.Child, b.Status, b.Result, b.Failure.Code)
+		case *record.AwaitReceived:
+			fmt.Fprintf(&out, " by %s", b.Parent.WorkflowID)
+		case *record.SignalSent:
+			fmt.Fprintf(&out, " %s to %s", b.Name, b.WorkflowID)
 		case *record.SignalCarried:
 			fmt.Fprintf(&out, " %s %s", b.Name, b.Payload)
 		case *record.RunContinued:
@@ -499,6 +531,37 @@ func definitions() []workflow.Definition {
 			charge.Start(ctx, m)
 			return 0, workflow.ContinueAsNew(ctx, n-1)
 		}, charge, more),
+		// parent starts kid<n>; with 0 it awaits the workflow ear, above 1 it waits for
+		// a signal with the child open, and below 0 it continues as new with it.
+		workflow.Define("parent", func(ctx workflow.Context, n int) (int, error) {
+			c := workflow.NewChild[int, int]("charge", workflow.WithID(fmt.Sprintf("kid%d", n)))
+			switch {
+			case n == 0:
+				return workflow.Await[int](ctx, "ear").Get(ctx)
+			case n == 2:
+				c = c.With(workflow.OnClose(workflow.CancelChild))
+			case n == 3:
+				c = c.With(workflow.OnClose(workflow.AbandonChild))
+			case n < 0: // it continues as new with an open child
+				if f, ok := c.Attach(ctx, fmt.Sprintf("kid%d", n)); ok {
+					return f.Get(ctx)
+				}
+				c.Start(ctx, -n)
+				m, err := more.Receive(ctx)
+				if err != nil {
+					return 0, err
+				}
+				return 0, workflow.ContinueAsNew(ctx, m)
+			}
+			f := c.Start(ctx, n)
+			if n > 1 {
+				m, err := more.Receive(ctx)
+				return m, err
+			}
+			return f.Get(ctx)
+		}, more),
+		// tell sends a signal to the workflow "ear".
+		workflow.Define("tell", func(ctx workflow.Context, n int) (int, error) { return n, more.Send(ctx, "ear", n) }),
 		// local doubles its input in the engine, and charges that.
 		workflow.Define("local", func(ctx workflow.Context, n int) (int, error) {
 			m, err := double.Run(ctx, n)

@@ -40,6 +40,14 @@ func (p *Partition) Step(r *record.Record) error {
 		return p.cancel(e, r, b)
 	case *record.Terminate:
 		return p.terminate(e, r, b)
+	case *record.ChildStart:
+		return p.childStart(e, r, b)
+	case *record.ChildStop:
+		return p.childStop(e, b)
+	case *record.ChildReport:
+		return p.childReport(e, b)
+	case *record.Await:
+		return p.await(e, r, b)
 	case *record.TaskCompleted:
 		return p.taskCompleted(e, b)
 	case *record.TaskFailed:

@@ -128,7 +128,7 @@ func (p *Partition) openTurn(e *entry) (*machine.Refusal, error) {
 	}
 	e.drop()
 	e.live = replay.New(e.def, p.identity(e), p.cfg.Logger)
-	e.live.Buffer(carried)
+	e.live.Carry(carried)
 	next := e.state.Run.Events + 1
 	decisions, stuck := p.advance(e, func() ([]record.HistoryBody, error) { return e.live.Turn(first, next) })
 	if stuck != nil {
@@ -163,12 +163,16 @@ func (p *Partition) opening(e *entry) (first record.HistoryEvent, carried []reco
 	if uint64(len(events)) != r.Events {
 		return first, nil, fmt.Errorf("run %s of workflow %q has %d events in its chunks, its row says %d", r.Run, r.WorkflowID, len(events), r.Events)
 	}
-	for i := range events[1:] {
-		if events[i+1].Body.HistoryKind() != record.KindSignalCarried {
+	for _, ev := range events[1:] {
+		switch {
+		case unseen(ev.Body):
+		case replay.IsCarried(ev.Body):
+			carried = append(carried, ev)
+		default:
 			return first, nil, fmt.Errorf("run %s of workflow %q has an open turn after event %d: only the first turn can be open", r.Run, r.WorkflowID, r.Events)
 		}
 	}
-	return events[0], events[1:], nil
+	return events[0], carried, nil
 }
 
 // emptyInbox steps what waited, one by one, until it is empty or the run is
@@ -217,6 +221,8 @@ func (p *Partition) receiveInbox(e *entry, row record.InboxRow) machine.Received
 		return machine.ReceiveSignal(e.state, e.state.Run.WorkflowID, row.Signal, false, e.def)
 	case row.Cancel != nil:
 		return machine.ReceiveCancel(e.state, e.state.Run.WorkflowID, row.Cancel, false)
+	case row.Report != nil:
+		return machine.ReceiveReport(e.state, row.Report)
 	case row.Completed != nil:
 		return machine.ReceiveCompleted(e.state, row.Completed)
 	case row.Failed != nil:
@@ -280,7 +286,7 @@ func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEv
 				return
 			}
 			for _, ev := range events {
-				if ev.Body.HistoryKind() == record.KindVersionPinned { // the code has not seen it
+				if unseen(ev.Body) {
 					continue
 				}
 				if !yield(ev, nil) {
@@ -289,6 +295,12 @@ func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEv
 			}
 		}
 	}
+}
+
+// unseen reports whether the event is an input that the code does not see.
+func unseen(b record.HistoryBody) bool {
+	k := b.HistoryKind()
+	return k == record.KindVersionPinned || k == record.KindAwaitReceived
 }
 
 func (p *Partition) chunk(e *entry, no uint32) ([]record.HistoryEvent, error) {
@@ -373,14 +385,16 @@ func (p *Partition) apply(e *entry, events []record.HistoryEvent) error {
 				p.cancelTask(e, t)
 			}
 		}
-		var buffered []record.HistoryBody
+		var carried []record.HistoryBody
 		if closes(ev.Body) {
 			p.cancelTasks(e)
 			if ev.Body.HistoryKind() == record.KindRunContinued {
 				var err error
-				if buffered, err = p.buffered(e); err != nil {
+				if carried, err = p.carried(e); err != nil {
 					return err
 				}
+			} else {
+				p.stopChildren(e)
 			}
 		}
 		p.append(e, ev)
@@ -391,11 +405,15 @@ func (p *Partition) apply(e *entry, events []record.HistoryEvent) error {
 			p.local(e, e.state.Task(ev.No), 1, b.Input)
 		case *record.TimerStarted:
 			p.batch.Counts.Timers++
+		default:
+			p.tell(e, ev)
 		}
 		if closes(ev.Body) {
-			p.closed(e)
+			if err := p.closed(e, ev.Body); err != nil {
+				return err
+			}
 			if b, ok := ev.Body.(*record.RunContinued); ok {
-				return p.goOn(e, ev.No, b, buffered)
+				return p.goOn(e, ev.No, b, carried)
 			}
 		}
 	}
@@ -411,14 +429,17 @@ func closes(b record.HistoryBody) bool {
 	return false
 }
 
-func (p *Partition) closed(e *entry) {
+// closed is what follows a run's closing event, its last.
+func (p *Partition) closed(e *entry, body record.HistoryBody) error {
 	r := &e.state.Run
 	e.drop()
 	p.batch.Counts.Closed++
-	if r.Status != record.StatusContinued { // else the workflow goes on
-		p.batch.Closed = append(p.batch.Closed, ClosedRun{WorkflowID: r.WorkflowID, Type: r.Type, Run: r.Run, Status: r.Status})
-	}
 	p.batch.closing = append(p.batch.closing, e)
+	if r.Status == record.StatusContinued { // the workflow goes on
+		return nil
+	}
+	p.batch.Closed = append(p.batch.Closed, ClosedRun{WorkflowID: r.WorkflowID, Type: r.Type, Run: r.Run, Status: r.Status})
+	return p.report(e, body)
 }
 
 // dispatch sends an attempt of a task to its service.

@@ -141,6 +141,8 @@ func describe(b record.HistoryBody) string {
 		return kind + " " + b.WorkflowID
 	case *record.SignalSent:
 		return kind + " " + b.Name + " to " + b.WorkflowID
+	case *record.ChildCarried:
+		return kind + " " + b.Type + " " + b.WorkflowID
 	case *record.UpdateCompleted:
 		return fmt.Sprintf("%s of update %d", kind, b.Update)
 	case *record.PatchMarked:

@@ -62,7 +62,7 @@ func TestLoop(t *testing.T) {
 		{No: 2, At: epoch, Body: &record.SignalCarried{Name: "number", Payload: []byte("1")}},
 		{No: 3, At: epoch, Body: &record.SignalCarried{Name: "number", Payload: []byte("0")}},
 	}
-	next.live.Buffer(carried)
+	next.live.Carry(carried)
 	ds, err := next.live.Turn(start, 4)
 	if err != nil {
 		t.Fatal(err)

@@ -119,7 +119,7 @@ func closes(in, d record.HistoryBody) bool {
 	switch d.(type) {
 	case *record.TimerStarted:
 		return in.HistoryKind() == record.KindTimerFired
-	case *record.ChildScheduled, *record.WorkflowAwaited:
+	case *record.ChildScheduled, *record.WorkflowAwaited, *record.ChildCarried:
 		return in.HistoryKind() == record.KindChildClosed
 	}
 	return in.HistoryKind() == record.KindTaskCompleted || in.HistoryKind() == record.KindTaskFailed

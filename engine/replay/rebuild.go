@@ -55,7 +55,7 @@ func (l *Live) rebuild(history iter.Seq2[record.HistoryEvent, error], turnOpen b
 	case in.Body == nil:
 		return nil, stuckf(CodeDivergence, "the history of run %s of workflow %q is empty", l.id.Run, l.id.WorkflowID)
 	case turnOpen && len(carried(expect)) == len(expect):
-		l.Buffer(expect)
+		l.Carry(expect)
 		return l.Turn(in, in.No+1+uint64(len(expect)))
 	case turnOpen && len(expect) > 0:
 		return nil, stuckf(CodeDivergence, "the last turn is said to be open, but event %d, %s, follows its input", expect[0].No, describe(expect[0].Body))
@@ -69,7 +69,7 @@ func (l *Live) replayTurn(in record.HistoryEvent, expect []record.HistoryEvent) 
 		return err
 	}
 	before := carried(expect)
-	l.Buffer(before)
+	l.Carry(before)
 	l.h.beginReplay(in, expect[len(before):])
 	if err := l.advance(in); err != nil {
 		return err
@@ -82,23 +82,33 @@ func (l *Live) replayTurn(in record.HistoryEvent, expect []record.HistoryEvent) 
 	return nil
 }
 
-// carried are the events in front that are no decisions of the code's: what the run
-// before this one had in its buffer.
+// IsCarried reports whether an event says what the run before this one had: it is no
+// decision of the code's.
+func IsCarried(b record.HistoryBody) bool {
+	k := b.HistoryKind()
+	return k == record.KindSignalCarried || k == record.KindChildCarried
+}
+
+// carried are the events in front that IsCarried.
 func carried(events []record.HistoryEvent) []record.HistoryEvent {
 	for i := range events {
-		if events[i].Body.HistoryKind() != record.KindSignalCarried {
+		if !IsCarried(events[i].Body) {
 			return events[:i]
 		}
 	}
 	return events
 }
 
-// Buffer puts signals into the buffer that the run before this one had not consumed. It
-// comes before the first turn.
-func (l *Live) Buffer(events []record.HistoryEvent) {
+// Carry takes over what the run before this one had: signals that it had not consumed,
+// and open children. It comes before the first turn.
+func (l *Live) Carry(events []record.HistoryEvent) {
 	for i := range events {
-		b := events[i].Body.(*record.SignalCarried)
-		l.h.weight += len(b.Payload)
-		l.h.box(b.Name).put(signal{events[i].No, b.Payload})
+		switch b := events[i].Body.(type) {
+		case *record.SignalCarried:
+			l.h.weight += len(b.Payload)
+			l.h.box(b.Name).put(signal{events[i].No, b.Payload})
+		case *record.ChildCarried:
+			l.h.open = append(l.h.open, &workflow.Open{No: events[i].No, Decision: b, Scope: &l.h.root})
+		}
 	}
 }

@@ -34,7 +34,15 @@ type Env struct {
 	plans    []plan // ascending by time
 	calls    []Call
 	locals   map[string]bool // attempts of local tasks that are on their way or done
+	ids      []string        // workflows that were started
+	sent     []Sent
 	began    bool
+}
+
+// Sent is a signal to a workflow that the test does not have.
+type Sent struct {
+	WorkflowID, Name string
+	Payload          []byte
 }
 
 // Call is one attempt of a task.
@@ -44,7 +52,8 @@ type Call struct {
 	At                 time.Time
 	Input              []byte
 
-	task record.TaskID
+	task     record.TaskID
+	workflow string // ID
 }
 
 // plan is something that happens at a moment.
@@ -52,6 +61,7 @@ type plan struct {
 	at   record.Millis
 	body func() record.Body // nil: do is called instead
 	do   func()
+	sent bool // by one workflow to another
 }
 
 // Option changes an Env.
@@ -65,6 +75,12 @@ func At(t time.Time) Option { return func(e *Env) { e.start = t } }
 
 // WorkflowID sets the workflow's ID. Default: "test".
 func WorkflowID(id string) Option { return func(e *Env) { e.id = id } }
+
+// With adds workflow types that the workflow starts as children. They run for real; tasks
+// of theirs need handlers too.
+func With(defs ...workflow.Definition) Option {
+	return func(e *Env) { e.cfg.Definitions = append(e.cfg.Definitions, defs...) }
+}
 
 // New makes an Env for a workflow type. It ends with the test.
 func New(t testing.TB, def workflow.Definition, opts ...Option) *Env {
@@ -89,9 +105,12 @@ func New(t testing.TB, def workflow.Definition, opts ...Option) *Env {
 			t.Errorf("workflowtest: %v", err)
 		}
 	})
-	e.cfg = partition.Config{Namespace: "test", Table: topology.TableZero(1), Services: map[string]int32{}, Definitions: []workflow.Definition{def}, Build: "test"}
-	for service := range def.Services() {
-		e.cfg.Services[service] = 1
+	e.cfg.Namespace, e.cfg.Table, e.cfg.Services, e.cfg.Build = "test", topology.TableZero(1), map[string]int32{}, "test"
+	e.cfg.Definitions = append(e.cfg.Definitions, def)
+	for _, d := range e.cfg.Definitions {
+		for service := range d.Services() {
+			e.cfg.Services[service] = 1
+		}
 	}
 	if e.crash {
 		e.cfg.CacheRuns = -1
@@ -129,6 +148,21 @@ func HandleCall[In, Out any](e *Env, task workflow.Task[In, Out], fn func(in In,
 		return json.Marshal(out)
 	}
 }
+
+// HandleChild stands in for a workflow type that the workflow starts: its runs end with
+// what fn gives. It comes before Run.
+func HandleChild[In, Out any](e *Env, child workflow.Child[In, Out], fn func(in In) (Out, error)) {
+	e.t.Helper()
+	if e.began {
+		e.t.Fatal("workflowtest: HandleChild comes before Run")
+	}
+	e.cfg.Definitions = append(e.cfg.Definitions, workflow.Define(child.Type(), func(_ workflow.Context, in In) (Out, error) { return fn(in) }))
+	e.part.Close()
+	e.open()
+}
+
+// Sent are the signals to workflows that the test does not have, in order.
+func (e *Env) Sent() []Sent { return slices.Clone(e.sent) }
 
 // SignalAfter gives the workflow a signal when it is so old.
 func SignalAfter[T any](e *Env, age time.Duration, signal workflow.Signal[T], payload T) {
@@ -191,10 +225,15 @@ func (e *Env) run(input []byte) ([]byte, error) {
 	if e.began {
 		e.t.Fatal("workflowtest: Run was called before: make another Env")
 	}
-	e.began = true
+	e.began, e.ids = true, []string{e.id}
 	e.step(&record.Start{CommandID: "start", Type: e.def.Type(), Input: input, Reply: true})
 	for range stepsMax {
 		if result, failure, closed := e.outcome(); closed {
+			for len(e.plans) > 0 && e.plans[0].sent { // its last words
+				do := e.plans[0].do
+				e.plans = e.plans[1:]
+				do()
+			}
 			if failure != nil {
 				return nil, failure
 			}
@@ -234,13 +273,18 @@ func (e *Env) advance() {
 	})
 }
 
-// step gives the partition one record.
+// step gives the partition one record for the workflow.
 func (e *Env) step(body record.Body) {
+	e.t.Helper()
+	e.stepFor(e.id, body)
+}
+
+func (e *Env) stepFor(id string, body record.Body) {
 	e.t.Helper()
 	e.offset++
 	r := &record.Record{
 		Origin:     record.Origin{Topic: record.TopicCommands, Offset: e.offset, Timestamp: e.now},
-		WorkflowID: e.id, Body: body, Raw: record.Raw{Key: []byte(e.id)},
+		WorkflowID: id, Body: body, Raw: record.Raw{Key: []byte(id)},
 	}
 	e.batch(func() error { return e.part.Step(r) })
 }
@@ -274,6 +318,7 @@ func (e *Env) batch(steps func() error) {
 	for i := range b.Locals {
 		e.local(b.Locals[i])
 	}
+	stuck := b.Counts.Stuck > 0
 	if e.crash && e.began {
 		e.part.Close()
 		var err error
@@ -281,7 +326,9 @@ func (e *Env) batch(steps func() error) {
 			e.t.Fatalf("workflowtest: %v", err)
 		}
 	}
-	e.stuck()
+	if stuck {
+		e.stuck()
+	}
 }
 
 // output carries a task out at once; its answer comes in the next step.
@@ -294,14 +341,39 @@ func (e *Env) output(o *record.Output) {
 				e.t.Fatalf("workflowtest: a signal is refused: %s", h.Value)
 			}
 		}
+	case record.TopicInternal:
+		r := codec.Decode(codec.KafkaRecord{Topic: record.TopicInternal, Key: o.Key, Value: o.Value, Headers: o.Headers})
+		e.plans = slices.Insert(e.plans, e.firstAfterNow(), plan{at: e.now, sent: true, do: func() { e.internal(r.WorkflowID, r.Body) }})
 	case record.TopicTasks:
 		task, err := codec.DecodeTask(o.Key, o.Value, o.Headers)
 		if err != nil {
 			e.t.Fatalf("workflowtest: %v", err)
 		}
-		call := Call{Service: o.Service, Operation: task.Operation, Attempt: task.Attempt, At: e.Now(), Input: task.Input, task: task.ID}
+		call := Call{Service: o.Service, Operation: task.Operation, Attempt: task.Attempt, At: e.Now(), Input: task.Input, task: task.ID, workflow: task.WorkflowID}
 		e.plans = slices.Insert(e.plans, e.firstAfterNow(), plan{at: e.now, do: func() { e.call(call) }})
 	}
+}
+
+// internal takes what one workflow sends to another.
+func (e *Env) internal(id string, body record.Body) {
+	e.t.Helper()
+	s, err := e.store.Load(id)
+	if err != nil {
+		e.t.Fatalf("workflowtest: %v", err)
+	}
+	switch b := body.(type) {
+	case *record.Signal:
+		if s == nil {
+			e.sent = append(e.sent, Sent{id, b.Name, b.Payload})
+			return
+		}
+	case *record.ChildStart:
+		if !slices.ContainsFunc(e.cfg.Definitions, func(d workflow.Definition) bool { return d.Type() == b.Type }) {
+			e.t.Fatalf("workflowtest: the workflow starts a child of type %q, which the test does not have: give it one with HandleChild, or the real one with the option With", b.Type)
+		}
+		e.ids = append(e.ids, id)
+	}
+	e.stepFor(id, body)
 }
 
 // local carries a local task out: its own function, unless HandleLocal gave another.
@@ -311,7 +383,7 @@ func (e *Env) local(l partition.Local) {
 		return
 	}
 	e.locals[key] = true
-	call := Call{Service: "local", Operation: l.Name, Attempt: l.Attempt, Input: l.Input, task: l.Task}
+	call := Call{Service: "local", Operation: l.Name, Attempt: l.Attempt, Input: l.Input, task: l.Task, workflow: l.WorkflowID}
 	if e.handlers["local/"+l.Name] == nil {
 		e.handlers["local/"+l.Name] = func(c Call) ([]byte, error) { return l.Call(context.Background(), c.Input) }
 	}
@@ -343,25 +415,27 @@ func (e *Env) call(c Call) {
 	e.calls = append(e.calls, c)
 	result, err := h(c)
 	if err == nil {
-		e.step(&record.TaskCompleted{Task: c.task, Attempt: c.Attempt, Result: result})
+		e.stepFor(c.workflow, &record.TaskCompleted{Task: c.task, Attempt: c.Attempt, Result: result})
 		return
 	}
 	f := workflow.Failure{Kind: workflow.FailureApplication, Message: err.Error(), Retryable: true}
 	if own, ok := errors.AsType[*workflow.Failure](err); ok {
 		f = *own
 	}
-	e.step(&record.TaskFailed{Task: c.task, Attempt: c.Attempt, Failure: f})
+	e.stepFor(c.workflow, &record.TaskFailed{Task: c.task, Attempt: c.Attempt, Failure: f})
 }
 
 // stuck fails the test where the run cannot go on.
 func (e *Env) stuck() {
 	e.t.Helper()
-	s, err := e.store.Load(e.id)
-	if err != nil {
-		e.t.Fatalf("workflowtest: %v", err)
-	}
-	if s != nil && s.Stuck != nil {
-		e.t.Fatalf("workflowtest: the run is stuck: %s: %s", s.Stuck.Code, s.Stuck.Detail)
+	for _, id := range e.ids {
+		s, err := e.store.Load(id)
+		if err != nil {
+			e.t.Fatalf("workflowtest: %v", err)
+		}
+		if s != nil && s.Stuck != nil {
+			e.t.Fatalf("workflowtest: the run of workflow %q is stuck: %s: %s", id, s.Stuck.Code, s.Stuck.Detail)
+		}
 	}
 }
 

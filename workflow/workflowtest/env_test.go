@@ -195,3 +195,54 @@ func TestMistakesFailTheTest(t *testing.T) {
 		t.Errorf("a signal that nobody takes: %q", said)
 	}
 }
+
+var (
+	pack  = workflow.NewChild[int, string]("pack")
+	ready = workflow.NewSignal[string]("ready")
+)
+
+// boxes packs n boxes, each in a workflow of its own, and tells somebody.
+var boxes = workflow.Define("boxes", func(ctx workflow.Context, n int) ([]string, error) {
+	var fs []workflow.Future[string]
+	for i := range n {
+		fs = append(fs, pack.With(workflow.WithID(fmt.Sprintf("box-%d", i))).Start(ctx, i))
+	}
+	out, err := workflow.All(ctx, fs...)
+	if err != nil {
+		return nil, err
+	}
+	return out, ready.Send(ctx, "porter", out[0])
+})
+
+func TestChildren(t *testing.T) {
+	t.Parallel()
+	packing := workflow.Define("pack", func(ctx workflow.Context, n int) (string, error) {
+		if err := workflow.Sleep(ctx, time.Duration(n)*time.Hour); err != nil {
+			return "", err
+		}
+		if n == 4 {
+			return "", &workflow.Failure{Kind: workflow.FailureApplication, Code: "box_torn"}
+		}
+		return fmt.Sprintf("box %d", n), nil
+	})
+	for _, crash := range [][]workflowtest.Option{nil, {workflowtest.CrashEachStep()}} {
+		env := workflowtest.New(t, boxes, append(crash, workflowtest.With(packing))...)
+		got, err := workflowtest.Run[[]string](env, 3)
+		if err != nil || len(got) != 3 || got[2] != "box 2" {
+			t.Errorf("%q, %v", got, err)
+		}
+		if sent := env.Sent(); len(sent) != 1 || sent[0].WorkflowID != "porter" || string(sent[0].Payload) != `"box 0"` {
+			t.Errorf("sent %+v", sent)
+		}
+		env = workflowtest.New(t, boxes, append(crash, workflowtest.With(packing))...)
+		_, err = workflowtest.Run[[]string](env, 5)
+		if f, ok := errors.AsType[*workflow.Failure](err); !ok || f.Code != "box_torn" {
+			t.Errorf("the child's failure is not the parent's: %v", err)
+		}
+	}
+	env := workflowtest.New(t, boxes)
+	workflowtest.HandleChild(env, pack, func(n int) (string, error) { return strings.Repeat("x", n), nil })
+	if got, err := workflowtest.Run[[]string](env, 2); err != nil || got[1] != "x" {
+		t.Errorf("stand-in: %q, %v", got, err)
+	}
+}
