@@ -50,6 +50,12 @@ type StartRequest struct {
 	Type       string // workflow type
 	Input      []byte // JSON, unless the type has another codec
 	CommandID  string // visible ASCII of at most 200 bytes; empty: a new one
+	// Reuse says when the ID of a known workflow may be used again. Default: never.
+	Reuse record.ReusePolicy
+	// At most one of these is given to the run in the same step, whether it is started
+	// now or was open. Input and Payload are then JSON.
+	Signal, Update string
+	Payload        []byte
 }
 
 // SignalRequest gives a signal.
@@ -58,6 +64,22 @@ type SignalRequest struct {
 	Name       string
 	Payload    []byte // JSON, unless the type has another codec
 	CommandID  string // visible ASCII of at most 200 bytes; empty: a new one
+}
+
+// UpdateRequest lets a run do something and answer.
+type UpdateRequest struct {
+	WorkflowID string
+	Name       string
+	Payload    []byte // JSON, unless the type has another codec
+	CommandID  string // visible ASCII of at most 200 bytes; empty: a new one
+}
+
+// QueryRequest asks a run.
+type QueryRequest struct {
+	WorkflowID string
+	Name       string
+	Input      []byte // JSON, unless the type has another codec
+	Stale      bool   // see HTTP.Query
 }
 
 // EndRequest cancels or terminates.

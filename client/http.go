@@ -26,6 +26,8 @@ type (
 	HistoryPage  = api.HistoryPage
 	Signalled    = api.Signalled
 	Ended        = api.Ended
+	Answer       = api.Answer
+	Update       = api.Update
 )
 
 // HTTPConfig is how to reach the API.
@@ -92,11 +94,21 @@ func (c *HTTP) StartWorkflow(ctx context.Context, s StartRequest, wait time.Dura
 	if err != nil {
 		return w, false, err
 	}
-	q := url.Values{"type": {s.Type}, "id": {s.WorkflowID}}
-	if wait >= 0 {
-		q.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10)+"ms")
+	q, body := url.Values{"type": {s.Type}, "id": {s.WorkflowID}}, s.Input
+	if s.Reuse != record.ReuseNever {
+		q.Set("reuse", s.Reuse.String())
 	}
-	status, err := c.do(ctx, request{method: http.MethodPost, path: "/v1/workflows", query: q, body: s.Input, commandID: id}, &w)
+	if s.Signal != "" || s.Update != "" {
+		set(q, "signal", s.Signal)
+		set(q, "update", s.Update)
+		if body, err = json.Marshal(map[string]json.RawMessage{"input": orNull(s.Input), "payload": orNull(s.Payload)}); err != nil {
+			return w, false, &Error{Code: api.CodeRequestInvalid, Detail: "input and payload are JSON in a start that gives the run something: " + err.Error(), cause: err}
+		}
+	}
+	if wait >= 0 {
+		q.Set("wait", millis(wait))
+	}
+	status, err := c.do(ctx, request{method: http.MethodPost, path: "/v1/workflows", query: q, body: body, commandID: id}, &w)
 	return w, status == http.StatusCreated, err
 }
 
@@ -116,6 +128,57 @@ func (c *HTTP) SignalWorkflow(ctx context.Context, s SignalRequest) (out Signall
 	_, err = c.do(ctx, request{method: http.MethodPost, path: path, body: s.Payload, commandID: id}, &out)
 	return out, err
 }
+
+func orNull(b []byte) json.RawMessage {
+	if len(b) == 0 {
+		return json.RawMessage("null")
+	}
+	return b
+}
+
+// Query asks the workflow's current run; a closed one while its history is kept. The
+// answer is of the run as it is after every command that was answered before. With Stale
+// it comes at once, and AgeMs says how old it may be.
+func (c *HTTP) Query(ctx context.Context, r QueryRequest) (out Answer, err error) {
+	q := url.Values{}
+	if r.Stale {
+		q.Set("stale", "ok")
+	}
+	path := workflowPath(r.WorkflowID) + "/queries/" + segment(r.Name)
+	_, err = c.do(ctx, request{method: http.MethodPost, path: path, query: q, body: r.Input}, &out)
+	return out, err
+}
+
+// Update lets the workflow's current run do something, and waits for its answer at most
+// that long: as long as a minute in one request, and then again. An update that failed is
+// an Update with a Failure and no error.
+func (c *HTTP) Update(ctx context.Context, r UpdateRequest, wait time.Duration) (out Update, err error) {
+	id, err := command(r.WorkflowID, r.CommandID, r.Payload)
+	if err != nil {
+		return out, err
+	}
+	deadline := time.Now().Add(wait)
+	q := url.Values{"wait": {millis(min(wait, pollWait))}}
+	path := workflowPath(r.WorkflowID) + "/updates/" + segment(r.Name)
+	_, err = c.do(ctx, request{method: http.MethodPost, path: path, query: q, body: r.Payload, commandID: id}, &out)
+	for err == nil && out.Open {
+		left := time.Until(deadline)
+		if left <= 0 {
+			break
+		}
+		out, err = c.GetUpdate(ctx, r.WorkflowID, r.Name, id, min(left, pollWait))
+	}
+	return out, err
+}
+
+// GetUpdate shows an update, waiting at most a minute for its answer.
+func (c *HTTP) GetUpdate(ctx context.Context, workflowID, name, updateID string, wait time.Duration) (out Update, err error) {
+	path := workflowPath(workflowID) + "/updates/" + segment(name) + "/" + segment(updateID)
+	_, err = c.do(ctx, request{method: http.MethodGet, path: path, query: url.Values{"wait": {millis(wait)}}}, &out)
+	return out, err
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) + "ms" }
 
 // Cancel asks the workflow's current run to end.
 func (c *HTTP) Cancel(ctx context.Context, e EndRequest) error {
@@ -165,7 +228,7 @@ func (c *HTTP) Get(ctx context.Context, workflowID string) (w Workflow, err erro
 // GetResult waits at most a minute for the run to close, and shows its result, or
 // the run if it is still running.
 func (c *HTTP) GetResult(ctx context.Context, workflowID string, wait time.Duration) (w Workflow, err error) {
-	q := url.Values{"wait": {strconv.FormatInt(wait.Milliseconds(), 10) + "ms"}}
+	q := url.Values{"wait": {millis(wait)}}
 	_, err = c.do(ctx, request{method: http.MethodGet, path: workflowPath(workflowID) + "/result", query: q}, &w)
 	return w, err
 }
@@ -232,7 +295,7 @@ func (r *httpRun) Result(ctx context.Context) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		if w.Status != api.Running {
+		if w.Status != api.StatusRunning {
 			return resultOf(&w)
 		}
 	}
@@ -240,7 +303,7 @@ func (r *httpRun) Result(ctx context.Context) (Result, error) {
 
 func resultOf(w *Workflow) (Result, error) {
 	r := Result{WorkflowID: w.WorkflowID, RunID: w.RunID, Failure: w.Failure}
-	if w.Status != api.Completed {
+	if w.Status != api.StatusCompleted {
 		if r.Failure == nil {
 			r.Failure = &record.Failure{Kind: record.FailureEngine}
 		}

@@ -77,7 +77,7 @@ func TestRequestIsRepeatedWithItsCommandID(t *testing.T) {
 			return served(s, r)
 		})
 		w, begun, err := c.StartWorkflow(t.Context(), client.StartRequest{WorkflowID: "w", Type: "echo", Input: []byte("1")}, -1)
-		if err != nil || begun || w.Status != api.Completed {
+		if err != nil || begun || w.Status != api.StatusCompleted {
 			t.Errorf("started %v, %+v, %v", begun, w, err)
 		}
 		if len(keys) != 4 || len(slices.Compact(keys)) != 1 || keys[0] == "" {

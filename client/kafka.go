@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,8 +94,17 @@ func (k *Kafka) Start(ctx context.Context, s StartRequest) (Run, error) {
 	if s.Type == "" {
 		return nil, &Error{Code: api.CodeRequestInvalid, Detail: fmt.Sprintf("the start of workflow %q names no type", s.WorkflowID)}
 	}
+	start := &record.Start{CommandID: id, Type: s.Type, Input: s.Input, Reuse: s.Reuse}
+	switch {
+	case (s.Signal != "" || s.Update != "") && !(json.Valid(orNull(s.Input)) && json.Valid(orNull(s.Payload))):
+		return nil, &Error{Code: api.CodeRequestInvalid, Detail: "input and payload are JSON in a start that gives the run something"}
+	case s.Signal != "":
+		start.Signal = &record.Signal{Name: s.Signal, Payload: s.Payload}
+	case s.Update != "":
+		start.Update = &record.Update{Name: s.Update, Payload: s.Payload}
+	}
 	run := k.await(s.WorkflowID, id) // before it can close
-	if err := k.produce(ctx, codec.EncodeStart(s.WorkflowID, &record.Start{CommandID: id, Type: s.Type, Input: s.Input})); err != nil {
+	if err := k.produce(ctx, codec.EncodeStart(s.WorkflowID, start)); err != nil {
 		return nil, err
 	}
 	return run, nil

@@ -1,13 +1,45 @@
 package codec
 
-import "github.com/odradek/odradek/record"
+import (
+	"encoding/json"
 
-// EncodeStart makes the record of a start. The caller sets the partition.
+	"github.com/odradek/odradek/record"
+)
+
+// EncodeStart makes the record of a start. The caller sets the partition. Input and
+// payload of one that gives the run something are JSON or empty.
 func EncodeStart(workflowID string, s *record.Start) record.Output {
-	w := newHeaders(3, len(workflowID)+len(s.Type)+len(s.CommandID)+1)
+	w := newHeaders(6, len(workflowID)+len(s.Type)+len(s.CommandID)+32)
 	key := w.key(workflowID)
 	w.text(HeaderType, s.Type)
-	return command(&w, workflowID, key, s.CommandID, s.Reply, s.Input)
+	if s.Reuse != record.ReuseNever {
+		w.text(HeaderReuse, s.Reuse.String())
+	}
+	value := s.Input
+	if s.Signal != nil || s.Update != nil {
+		both := startWith{Input: s.Input}
+		w.text(HeaderCommand, CommandStartWith)
+		if s.Signal != nil {
+			w.text(HeaderSignal, s.Signal.Name)
+			both.Payload = s.Signal.Payload
+		} else {
+			w.text(HeaderUpdate, s.Update.Name)
+			both.Payload = s.Update.Payload
+		}
+		var err error
+		if value, err = json.Marshal(both); err != nil {
+			panic("codec: a start-with of what is not JSON: " + err.Error())
+		}
+	}
+	return command(&w, workflowID, key, s.CommandID, s.Reply, value)
+}
+
+// EncodeUpdate makes the record of an update. The caller sets the partition.
+func EncodeUpdate(workflowID string, u *record.Update) record.Output {
+	w := newHeaders(3, len(workflowID)+len(u.Name)+len(u.CommandID)+1)
+	key := w.key(workflowID)
+	w.text(HeaderUpdate, u.Name)
+	return command(&w, workflowID, key, u.CommandID, u.Reply, u.Payload)
 }
 
 // EncodeSignal makes the record of a signal. The caller sets the partition.

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -36,6 +37,10 @@ const (
 	CodeTypeInvalid       = "type_invalid"
 	CodeSignalMissing     = "signal_missing"
 	CodeSignalInvalid     = "signal_invalid"
+	CodeUpdateMissing     = "update_missing"
+	CodeUpdateInvalid     = "update_invalid"
+	CodeReuseInvalid      = "reuse_invalid"
+	CodeStartWithInvalid  = "start_with_invalid"
 	CodeEventMissing      = "event_missing"
 	CodeEventUnknown      = "event_unknown"
 	CodeTaskMissing       = "task_missing"
@@ -141,10 +146,14 @@ func decodeCommand(w *wire, value []byte) record.Body {
 	reply := string(w.reply) == "1"
 	switch cmd := string(w.command); {
 	case cmd == CommandStart || w.command == nil && w.typ != nil:
-		if why := checkType(w.typ); why != nil {
+		return decodeStart(w, value, reply)
+	case cmd == CommandStartWith:
+		return decodeStartWith(w, value, reply)
+	case cmd == CommandUpdate || w.command == nil && w.update != nil:
+		if why := checkUpdate(w); why != nil {
 			return why
 		}
-		return &record.Start{CommandID: string(w.commandID), Type: string(w.typ), Input: value, Reply: reply}
+		return &record.Update{CommandID: string(w.commandID), Name: string(w.update), Payload: value, Reply: reply}
 	case cmd == CommandSignal || w.command == nil && w.signal != nil:
 		if why := checkSignal(w.signal); why != nil {
 			return why
@@ -155,7 +164,69 @@ func decodeCommand(w *wire, value []byte) record.Body {
 	case w.command == nil:
 		return bad(CodeCommandMissing, "the record says neither %s (the workflow type that it starts) nor %s (the signal that it gives): set one of these headers", HeaderType, HeaderSignal)
 	}
-	return bad(CodeCommandUnknown, "header %s is %q; known are %s, %s, %s and %s", HeaderCommand, clip(w.command), CommandStart, CommandSignal, CommandCancel, CommandTerminate)
+	return bad(CodeCommandUnknown, "header %s is %q; known are %s, %s, %s, %s, %s and %s", HeaderCommand, clip(w.command), CommandStart, CommandSignal, CommandUpdate, CommandStartWith, CommandCancel, CommandTerminate)
+}
+
+func decodeStart(w *wire, value []byte, reply bool) record.Body {
+	if why := checkType(w.typ); why != nil {
+		return why
+	}
+	s := &record.Start{CommandID: string(w.commandID), Type: string(w.typ), Input: value, Reply: reply}
+	if w.reuse != nil {
+		var ok bool
+		if s.Reuse, ok = record.ParseReusePolicy(string(w.reuse)); !ok {
+			return bad(CodeReuseInvalid, "header %s is %q; known are never, failed, closed and terminate", HeaderReuse, clip(w.reuse))
+		}
+	}
+	return s
+}
+
+// startWith is the value of a start-with.
+type startWith struct {
+	Input   json.RawMessage `json:"input,omitempty"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// decodeStartWith reads a start that gives the run something in the same step.
+func decodeStartWith(w *wire, value []byte, reply bool) record.Body {
+	var both startWith
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&both); err != nil || dec.More() {
+		return bad(CodeStartWithInvalid, "the value of a %s is JSON such as {\"input\":...,\"payload\":...}, with the input of the workflow and the payload of what it is given, but: %v", CommandStartWith, err)
+	}
+	body := decodeStart(w, both.Input, reply)
+	s, ok := body.(*record.Start)
+	if !ok {
+		return body
+	}
+	switch {
+	case w.signal != nil && w.update != nil || w.signal == nil && w.update == nil:
+		return bad(CodeStartWithInvalid, "a %s names what the workflow is given in one of the headers %s and %s", CommandStartWith, HeaderSignal, HeaderUpdate)
+	case w.signal != nil:
+		if why := checkSignal(w.signal); why != nil {
+			return why
+		}
+		s.Signal = &record.Signal{Name: string(w.signal), Payload: both.Payload}
+	default:
+		if why := checkUpdate(w); why != nil {
+			return why
+		}
+		s.Update = &record.Update{Name: string(w.update), Payload: both.Payload}
+	}
+	return s
+}
+
+func checkUpdate(w *wire) *record.Undecodable {
+	switch {
+	case len(w.update) == 0:
+		return bad(CodeUpdateMissing, "an update is named in header %s, which is missing or empty", HeaderUpdate)
+	case len(w.update) > SignalNameBytesMax || !printable(w.update):
+		return bad(CodeUpdateInvalid, "header %s is no name of an update: 1 to %d bytes of UTF-8 without control characters", HeaderUpdate, SignalNameBytesMax)
+	case len(w.commandID) == 0:
+		return bad(CodeCommandIDInvalid, "an update has header %s: its answer is found by it", HeaderCommandID)
+	}
+	return nil
 }
 
 // whyBytesMax bounds what a sender says for people.

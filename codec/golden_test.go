@@ -88,6 +88,7 @@ func goldenRows() []record.Row {
 	e.PutInbox(r, &record.InboxRow{No: 2, Completed: &record.TaskCompleted{Task: task, Attempt: 2, Result: []byte("r")}})
 	e.PutInbox(r, &record.InboxRow{No: 3, Failed: &record.TaskFailed{Task: task, Attempt: 2, Failure: f}})
 	e.PutInbox(r, &record.InboxRow{No: 4, Timer: 7})
+	e.PutInbox(r, &record.InboxRow{No: 7, Update: &record.Update{CommandID: "c", Name: "u", Payload: []byte("1")}})
 	e.PutInbox(r, &record.InboxRow{No: 6, Report: &record.ChildReport{Parent: record.Parent{WorkflowID: "w", Run: run, Event: 4}, Run: run, Status: record.StatusCompleted, Result: []byte("1")}})
 	e.PutInbox(r, &record.InboxRow{No: 5, Cancel: &record.Cancel{CommandID: "c", Run: run, Reason: "why", By: "me", Reply: true}})
 	e.PutSummary(&record.SummaryRow{RunRow: *r, Input: 0xbeef, ExpireAt: at + 3000, Result: []byte("done"), Failure: &f, CommandIDs: []string{"c1", "c2"}})

@@ -13,6 +13,8 @@ const (
 	HeaderCommand   = "od-cmd"    // start or signal; may be absent
 	HeaderType      = "od-type"   // workflow type
 	HeaderSignal    = "od-signal" // name of a signal
+	HeaderUpdate    = "od-update" // name of an update
+	HeaderReuse     = "od-reuse"  // of a start: never, failed, closed or terminate
 	HeaderCommandID = "od-id"     // makes repeats of a command one (I2)
 	HeaderReply     = "od-reply"  // 1: a rejection is answered, not a dead letter
 
@@ -53,6 +55,8 @@ const (
 const (
 	CommandStart     = "start"
 	CommandSignal    = "signal"
+	CommandUpdate    = "update"
+	CommandStartWith = "start-with" // a start, and a signal or an update
 	CommandCancel    = "cancel"
 	CommandTerminate = "terminate"
 	EventCompleted   = "completed"
@@ -83,6 +87,7 @@ const (
 // nil, though they may be empty.
 type wire struct {
 	command, typ, signal, commandID, reply []byte
+	update, reuse                          []byte
 	task, attempt, event, operation, key   []byte
 	forward, version                       []byte
 	reason, by, run                        []byte
@@ -109,6 +114,10 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.signal = v
 		case HeaderCommandID:
 			w.commandID = v
+		case HeaderUpdate:
+			w.update = v
+		case HeaderReuse:
+			w.reuse = v
 		case HeaderReply:
 			w.reply = v
 		case HeaderTask:

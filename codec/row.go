@@ -171,6 +171,7 @@ const (
 	inboxTimer     = 4
 	inboxCancel    = 5
 	inboxReport    = 6
+	inboxUpdate    = 7
 )
 
 func appendInbox(dst []byte, i *record.InboxRow) []byte {
@@ -190,6 +191,12 @@ func appendInbox(dst []byte, i *record.InboxRow) []byte {
 		dst = appendBytes(dst, c.Reason)
 		dst = appendBytes(dst, c.By)
 		return appendBool(dst, c.Reply)
+	case i.Update != nil:
+		u := i.Update
+		dst = append(dst, inboxUpdate)
+		dst = appendBytes(dst, u.CommandID)
+		dst = appendBytes(dst, u.Name)
+		return appendBytes(dst, u.Payload)
 	case i.Report != nil:
 		c := i.Report
 		dst = append(dst, inboxReport)
@@ -236,6 +243,8 @@ func DecodeInboxRow(k Key, value []byte) (record.InboxRow, error) {
 		row.Failed = &record.TaskFailed{Task: r.task(), Attempt: r.uint32(), Failure: r.failure()}
 	case inboxCancel:
 		row.Cancel = &record.Cancel{CommandID: r.string(), Run: r.runID(), Reason: r.string(), By: r.string(), Reply: r.bool()}
+	case inboxUpdate:
+		row.Update = &record.Update{CommandID: r.string(), Name: r.string(), Payload: r.bytes()}
 	case inboxReport:
 		row.Report = &record.ChildReport{Parent: r.parent(), Run: r.runID(), Status: record.Status(r.byte()), Failure: r.failure(), Result: r.bytes()}
 	case inboxTimer:

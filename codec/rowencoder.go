@@ -202,6 +202,8 @@ func (e *RowEncoder) PutInbox(r *record.RunRow, i *record.InboxRow) {
 		size += len(i.Signal.CommandID) + len(i.Signal.Name) + len(i.Signal.Payload)
 	case i.Cancel != nil:
 		size += 32 + len(i.Cancel.CommandID) + len(i.Cancel.Reason) + len(i.Cancel.By)
+	case i.Update != nil:
+		size += len(i.Update.CommandID) + len(i.Update.Name) + len(i.Update.Payload)
 	case i.Report != nil:
 		size += 64 + len(i.Report.Parent.WorkflowID) + len(i.Report.Result) + failureLen(&i.Report.Failure)
 	case i.Completed != nil:

@@ -102,7 +102,7 @@ func (e *apiEngine) Run(_ context.Context, workflowID string) (httpapi.Run, erro
 		}
 		run := httpapi.Run{
 			Row: state.Run, Tasks: state.Tasks, Timers: state.Timers, Signals: state.Signals, Attempts: state.Attempts,
-			Stuck: state.Stuck, Inbox: len(state.Inbox),
+			Children: state.Children, Updates: state.Updates, Stuck: state.Stuck, Inbox: len(state.Inbox),
 		}
 		err = closing(s, state, &run)
 		if errors.Is(err, machine.ErrNoChunk) && !again {
@@ -199,4 +199,93 @@ func (e *apiEngine) WaitClosed(ctx context.Context, workflowID string) error {
 	}
 	_, _, err := e.load(workflowID) // "no run is open" is also said of an unknown workflow
 	return err
+}
+
+// Query asks the run's code.
+func (e *apiEngine) Query(ctx context.Context, workflowID, name string, input []byte, stale bool) (record.Answer, time.Duration, error) {
+	a, age, err := e.instance.Query(ctx, workflowID, name, input, stale)
+	return a, age, asAPIError(err)
+}
+
+// WaitUpdate waits for the answer to settle.
+func (e *apiEngine) WaitUpdate(ctx context.Context, workflowID, updateID string) error {
+	return asAPIError(e.instance.WaitUpdate(ctx, workflowID, updateID))
+}
+
+// Update finds an update by its command ID, in the current run or the one that it
+// continued from.
+func (e *apiEngine) Update(_ context.Context, workflowID, updateID string) (httpapi.Update, error) {
+	s, state, err := e.load(workflowID)
+	if err != nil {
+		return httpapi.Update{}, err
+	}
+	for i := range state.Inbox {
+		if u := state.Inbox[i].Update; u != nil && u.CommandID == updateID {
+			return httpapi.Update{Run: state.Run.Run, Name: u.Name, Open: true}, nil
+		}
+	}
+	for {
+		row, ok, err := s.Command(workflowID, state.Run.Run, updateID)
+		if err != nil {
+			return httpapi.Update{}, asAPIError(err)
+		}
+		if ok {
+			return update(s, state, row.Event)
+		}
+		if state.Gone && slices.Contains(state.Summary.CommandIDs, updateID) {
+			return httpapi.Update{}, fmt.Errorf("workflow %q, update %q: %w", workflowID, updateID, httpapi.ErrHistoryGone)
+		}
+		before := state.Run.Previous
+		if before.IsZero() {
+			return httpapi.Update{}, fmt.Errorf("workflow %q has no update %q: %w", workflowID, updateID, httpapi.ErrNotFound)
+		}
+		if state, err = s.LoadRun(workflowID, before); err != nil || state == nil {
+			return httpapi.Update{}, errors.Join(asAPIError(err), fmt.Errorf("workflow %q has no update %q: %w", workflowID, updateID, httpapi.ErrNotFound))
+		}
+	}
+}
+
+// updatePage is how many history events are read at a time for the answer of an update.
+const updatePage = 500
+
+// update reads the update that is the run's history event of that number, and its answer,
+// which comes after it.
+func update(s *statestore.Store, state *machine.State, event uint64) (httpapi.Update, error) {
+	u := httpapi.Update{Run: state.Run.Run, Open: true}
+	for from := event; from <= state.Run.Events; from += updatePage {
+		events, err := s.History(state.Run.WorkflowID, state.Run.Run, from, updatePage)
+		if errors.Is(err, statestore.ErrNoHistory) {
+			return u, fmt.Errorf("%w: %w", httpapi.ErrHistoryGone, err)
+		}
+		if err != nil {
+			return u, asAPIError(err)
+		}
+		for _, e := range events {
+			switch b := e.Body.(type) {
+			case *record.UpdateReceived:
+				if e.No == event {
+					u.Name = b.Name
+				}
+			case *record.UpdateCompleted:
+				if b.Update == event {
+					u.Open, u.Result, u.Failure = false, b.Result, b.Failure
+					return u, nil
+				}
+			}
+		}
+		if u.Name == "" {
+			return u, fmt.Errorf("workflow %q: the command became event %d, which is no update: %w", state.Run.WorkflowID, event, httpapi.ErrNotFound)
+		}
+		for i := range state.Updates {
+			if state.Updates[i].No == event {
+				return u, nil
+			}
+		}
+	}
+	if state.Run.Status.Closed() {
+		u.Open = false
+		u.Failure = &record.Failure{Kind: record.FailureEngine, Code: record.OutcomeClosed.String(),
+			Message: fmt.Sprintf("run %s was %s before the update was answered", state.Run.Run, state.Run.Status)}
+	}
+	return u, nil
 }

@@ -86,8 +86,12 @@ func roles() map[string]Role {
 		"GET /v1/workflows/{id}/history":         RoleViewer,
 		"GET /v1/workflows/{id}/result":          RoleViewer,
 		"POST /v1/workflows/{id}/signals/{name}": RoleOperator,
+		"POST /v1/workflows/{id}/queries/{name}": RoleViewer,
+		"POST /v1/workflows/{id}/updates/{name}": RoleOperator,
 		"POST /v1/workflows/{id}/cancel":         RoleOperator,
 		"POST /v1/workflows/{id}/terminate":      RoleOperator,
+
+		"GET /v1/workflows/{id}/updates/{name}/{update_id}": RoleViewer,
 	}
 }
 

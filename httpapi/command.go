@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -39,11 +41,49 @@ func (s operations) StartWorkflow(w http.ResponseWriter, r *http.Request, p api.
 		writeProblem(w, bad)
 		return
 	}
-	s.route(w, c, func(ctx context.Context) (answer, error) { return s.start(ctx, c, p.Type) })
+	command, bad := startOf(c, &p)
+	if bad != nil {
+		writeProblem(w, bad)
+		return
+	}
+	s.route(w, c, func(ctx context.Context) (answer, error) { return s.start(ctx, c, command) })
 }
 
-func (s *Server) start(ctx context.Context, c *call, typ string) (answer, error) {
-	reply, err := s.submit(ctx, c, &record.Start{CommandID: c.commandID, Type: typ, Input: c.body, Reply: true})
+// startOf makes the command of what was asked.
+func startOf(c *call, p *api.StartWorkflowParams) (*record.Start, *problemError) {
+	command := &record.Start{CommandID: c.commandID, Type: p.Type, Input: c.body, Reply: true}
+	if p.Reuse != "" {
+		var ok bool
+		if command.Reuse, ok = record.ParseReusePolicy(string(p.Reuse)); !ok {
+			return nil, problem(api.CodeRequestInvalid, "the parameter reuse is %q: use never, failed, closed or terminate", p.Reuse)
+		}
+	}
+	if p.Signal == "" && p.Update == "" {
+		return command, nil
+	}
+	var both struct {
+		Input   json.RawMessage `json:"input"`
+		Payload json.RawMessage `json:"payload"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(c.body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&both); err != nil || dec.More() {
+		return nil, problem(api.CodeRequestInvalid, "with the parameter signal or update the body is an object with the input of the workflow and the payload of what it is given, as {\"input\":{},\"payload\":{}}: %v", err)
+	}
+	command.Input = both.Input
+	switch {
+	case p.Signal != "" && p.Update != "":
+		return nil, problem(api.CodeRequestInvalid, "the parameters signal and update exclude each other")
+	case p.Signal != "":
+		command.Signal = &record.Signal{Name: p.Signal, Payload: both.Payload}
+		return command, checkName("signal", p.Signal, signalBytesMax)
+	}
+	command.Update = &record.Update{Name: p.Update, Payload: both.Payload}
+	return command, checkName("update", p.Update, signalBytesMax)
+}
+
+func (s *Server) start(ctx context.Context, c *call, command *record.Start) (answer, error) {
+	reply, err := s.submit(ctx, c, command)
 	if err != nil {
 		return answer{}, err
 	}

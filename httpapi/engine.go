@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/odradek/odradek/record"
 )
@@ -48,6 +49,14 @@ type Engine interface {
 	// List reads up to q.Limit runs of one partition that this instance owns.
 	// ErrNotOwner.
 	List(ctx context.Context, partition int32, q ListQuery) ([]record.RunRow, error)
+	// Query asks the workflow's current run; age is zero without stale. ErrNotOwner.
+	Query(ctx context.Context, workflowID, name string, input []byte, stale bool) (a record.Answer, age time.Duration, err error)
+	// Update reads an update by the command ID that it was sent with. ErrNotOwner,
+	// ErrNotFound (also if the workflow has no such update), ErrHistoryGone.
+	Update(ctx context.Context, workflowID, updateID string) (Update, error)
+	// WaitUpdate returns nil when the update is answered, or never will be, at once if it
+	// is so; ctx's error when ctx ends first. ErrNotOwner.
+	WaitUpdate(ctx context.Context, workflowID, updateID string) error
 	// WaitClosed returns nil when the workflow's current run is closed, at once if it
 	// is; ctx's error when ctx ends first. ErrNotOwner, ErrNotFound.
 	WaitClosed(ctx context.Context, workflowID string) error
@@ -59,11 +68,22 @@ type Run struct {
 	Tasks    []record.TaskRow
 	Timers   []record.TimerRow
 	Signals  []record.SignalRow
+	Children []record.ChildRow
+	Updates  []record.UpdateRow
 	Attempts []record.AttemptRow // of open tasks that failed at least once
 	Stuck    *record.StuckRow    // nil: the run goes on
 	Inbox    int                 // inputs that wait because the run is stuck (T4)
 	Result   []byte              // of a completed run
 	Failure  *record.Failure     // of a failed run
+}
+
+// Update is an update of a run.
+type Update struct {
+	Run     record.RunID
+	Name    string
+	Open    bool // not answered yet
+	Result  []byte
+	Failure *record.Failure // nil: it succeeded
 }
 
 // ListQuery asks for runs, newest start first. Runs with the same start come in

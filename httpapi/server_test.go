@@ -96,7 +96,7 @@ func TestStartAnswers(t *testing.T) {
 		t.Errorf("location %q", got)
 	}
 	started := read[api.Workflow](t, resp, 201)
-	if started.WorkflowID != "a/b %" || started.Status != api.Running || started.Type != "greeting" || started.Pending == nil {
+	if started.WorkflowID != "a/b %" || started.Status != api.StatusRunning || started.Type != "greeting" || started.Pending == nil {
 		t.Errorf("started %+v", started)
 	}
 	again := read[api.Workflow](t, ask(s, "POST /v1/workflows?type=greeting&id=a%2Fb%20%25", `{ "name": "Ada" }`), 200)
@@ -108,7 +108,7 @@ func TestStartAnswers(t *testing.T) {
 	}
 	read[api.Workflow](t, ask(s, "POST /v1/workflows?type=greeting&id=a%2Fb%20%25&wait=0s", `{"name":"Ada"}`), 202)
 	done := read[api.Workflow](t, ask(s, "POST /v1/workflows?type=echo&id=e&wait=30s", `{"x":1}`), 200)
-	if string(done.Result) != `{"x":1}` || done.Status != api.Completed || done.ClosedAt.IsZero() {
+	if string(done.Result) != `{"x":1}` || done.Status != api.StatusCompleted || done.ClosedAt.IsZero() {
 		t.Errorf("done %+v", done)
 	}
 }
@@ -215,10 +215,10 @@ func TestResultOfEachStatus(t *testing.T) {
 	if got := read[api.Workflow](t, ask(s, "GET /v1/workflows/good/result", ""), 200); string(got.Result) != `{"text":"Hi Ada"}` || got.Failure != nil {
 		t.Errorf("good: %+v", got)
 	}
-	if got := read[api.Workflow](t, ask(s, "GET /v1/workflows/bad/result?wait=30", ""), 200); got.Status != api.Failed || got.Failure == nil || got.Failure.Message != "no words" || got.Result != nil {
+	if got := read[api.Workflow](t, ask(s, "GET /v1/workflows/bad/result?wait=30", ""), 200); got.Status != api.StatusFailed || got.Failure == nil || got.Failure.Message != "no words" || got.Result != nil {
 		t.Errorf("bad: %+v", got)
 	}
-	if got := read[api.Workflow](t, ask(s, "GET /v1/workflows/open/result", ""), 202); got.Status != api.Running || got.Result != nil {
+	if got := read[api.Workflow](t, ask(s, "GET /v1/workflows/open/result", ""), 202); got.Status != api.StatusRunning || got.Result != nil {
 		t.Errorf("open: %+v", got)
 	}
 }

@@ -40,6 +40,16 @@ func pendingOf(run *Run) *api.Pending {
 		Tasks: make([]api.PendingTask, 0, len(run.Tasks)), Timers: make([]api.PendingTimer, 0, len(run.Timers)),
 		Signals: make([]api.PendingSignal, 0, len(run.Signals)), Inputs: int64(run.Inbox),
 	}
+	for _, c := range run.Children {
+		child := api.PendingChild{Child: int64(c.No), WorkflowID: c.WorkflowID, Type: c.Type}
+		if c.Type != "" {
+			child.ClosePolicy = api.PendingChildClosePolicy(c.Close.String())
+		}
+		p.Children = append(p.Children, child)
+	}
+	for _, u := range run.Updates {
+		p.Updates = append(p.Updates, api.PendingUpdate{Update: int64(u.No), Name: u.Name, UpdateID: u.CommandID})
+	}
 	for i := range run.Tasks {
 		t := &run.Tasks[i]
 		task := api.PendingTask{
@@ -67,7 +77,7 @@ func pendingOf(run *Run) *api.Pending {
 
 // payload shows JSON as it is, nothing as null, and anything else as base64: as the
 // JSON of the history does.
-func payload(b []byte) (json.RawMessage, api.WorkflowResultEncoding) {
+func payload(b []byte) (json.RawMessage, api.Encoding) {
 	switch {
 	case len(b) == 0:
 		return json.RawMessage("null"), ""

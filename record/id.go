@@ -81,7 +81,7 @@ func NextRunID(previous RunID, event uint64, at Millis) RunID {
 	binary.BigEndian.PutUint64(b[16:], event)
 	sum := sha256.Sum256(b[:])
 	var id RunID
-	at = max(at, Millis(binary.BigEndian.Uint64(previous[:8])>>16)+1)
+	at = max(at, previous.StartedAt()+1)
 	binary.BigEndian.PutUint64(id[:8], uint64(at)<<16)
 	copy(id[6:], sum[:10])
 	return id
@@ -90,6 +90,9 @@ func NextRunID(previous RunID, event uint64, at Millis) RunID {
 // ChildRunID is the run ID of a child, known to its parent before it exists (S4): a
 // function of the parent's run, the history event that asks, and that event's time.
 func ChildRunID(parent RunID, event uint64, at Millis) RunID { return NextRunID(parent, event, at) }
+
+// StartedAt is the time that is in the run ID.
+func (id RunID) StartedAt() Millis { return Millis(binary.BigEndian.Uint64(id[:8]) >> 16) }
 
 // crockford is the alphabet of ULIDs (github.com/ulid/spec), in lower case.
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

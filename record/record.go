@@ -76,7 +76,7 @@ type Record struct {
 	Hops       int // how often it was forwarded (S1)
 }
 
-// Body is what a record says: *Start, *Signal, *Cancel, *Terminate, *TaskCompleted,
+// Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *TaskCompleted,
 // *TaskFailed, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
 // *ChildReport or *Await.
 type Body interface{ body() }
@@ -86,12 +86,62 @@ type Start struct {
 	CommandID string // empty: repeats are told by their input (I2)
 	Type      string // workflow type
 	Input     []byte
+	Reuse     ReusePolicy
 	Reply     bool // the sender waits for an answer: a rejection is answered, not a dead letter
+	// At most one of these goes to the run in the same step, be it new or there already
+	// and open. It has no command ID of its own.
+	Signal *Signal
+	Update *Update
+}
+
+// ReusePolicy says when a start may use the ID of a workflow that is known.
+type ReusePolicy uint8
+
+// Policies. A start that is not allowed, and is no repeat, is refused.
+const (
+	ReuseNever     ReusePolicy = iota // not before the closed run's summary is dropped (F4)
+	ReuseFailed                       // when the last run has closed and did not complete
+	ReuseClosed                       // when the last run has closed
+	ReuseTerminate                    // always: a run that is open is terminated
+)
+
+// String is the policy as the API shows it.
+func (p ReusePolicy) String() string {
+	switch p {
+	case ReuseNever:
+		return "never"
+	case ReuseFailed:
+		return "failed"
+	case ReuseClosed:
+		return "closed"
+	case ReuseTerminate:
+		return "terminate"
+	}
+	return "unknown"
+}
+
+// ParseReusePolicy is the inverse of String; false for what it does not know.
+func ParseReusePolicy(s string) (ReusePolicy, bool) {
+	for p := ReuseNever; p <= ReuseTerminate; p++ {
+		if p.String() == s {
+			return p, true
+		}
+	}
+	return ReuseNever, false
 }
 
 // Signal is the command that gives a signal to the workflow's current run.
 type Signal struct {
 	CommandID string // empty: every record is a signal of its own
+	Name      string
+	Payload   []byte
+	Reply     bool
+}
+
+// Update is the command that asks the workflow's current run to do something and to
+// answer. Code may refuse it before it is history.
+type Update struct {
+	CommandID string // never empty: its answer is found by it
 	Name      string
 	Payload   []byte
 	Reply     bool
@@ -170,6 +220,7 @@ type Undecodable struct {
 
 func (*Start) body()         {}
 func (*Signal) body()        {}
+func (*Update) body()        {}
 func (*Cancel) body()        {}
 func (*Terminate) body()     {}
 func (*TaskCompleted) body() {}

@@ -156,6 +156,7 @@ type InboxRow struct {
 	Cancel    *Cancel
 	Completed *TaskCompleted
 	Failed    *TaskFailed
+	Update    *Update
 	Report    *ChildReport
 	Timer     uint64 // number of a timer that came due
 }
@@ -210,6 +211,9 @@ const (
 	OutcomeClosed              // the run is closed (409)
 	OutcomeInvalid             // the payload does not fit its type (422)
 	OutcomeUnknownType         // Refuse is set for unknown types (422)
+	OutcomeRefused             // the run's code refuses the update (422)
+	OutcomeUnanswered          // the run's code cannot answer the query (409)
+	OutcomeHistoryGone         // a query of a closed run whose history is dropped (410)
 )
 
 // Rejected reports whether the command changed nothing because it was refused.
@@ -234,6 +238,12 @@ func (o Outcome) String() string {
 		return "payload_invalid"
 	case OutcomeUnknownType:
 		return "workflow_type_unknown"
+	case OutcomeRefused:
+		return "update_refused"
+	case OutcomeUnanswered:
+		return "query_unanswered"
+	case OutcomeHistoryGone:
+		return "history_gone"
 	}
 	return "none"
 }
@@ -275,4 +285,13 @@ type Reply struct {
 	Run        RunID
 	Outcome    Outcome
 	Detail     string // for people, with a rejection
+}
+
+// Answer is what a query gives.
+type Answer struct {
+	Run     RunID
+	Outcome Outcome // OutcomeApplied, or a rejection
+	Detail  string  // for people, with a rejection
+	Result  []byte
+	Failure *Failure // the error that the query's code has returned; nil: none
 }

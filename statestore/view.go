@@ -3,6 +3,7 @@ package statestore
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -180,6 +181,37 @@ func (s *Store) Command(workflowID string, run record.RunID, commandID string) (
 		return record.CommandRow{}, false, s.wrap(err, "find a command of run %s", run)
 	}
 	return row, true, nil
+}
+
+// KnownCommand reports whether a command ID is one of any run's of the workflow. It looks
+// once per run.
+func (s *Store) KnownCommand(workflowID, commandID string) (bool, error) {
+	if err := s.acquire(); err != nil {
+		return false, err
+	}
+	defer s.release()
+	known := false
+	prefix := codec.AppendRunPrefix(nil, workflowID)
+	err := scanGroup(s.db, prefix, after(prefix), func(key, value []byte) (bool, error) {
+		kind, run, _, err := codec.DecodeRowKey(key[len(prefix):])
+		switch {
+		case err != nil:
+			return false, err
+		case kind == codec.RowRun:
+			var row []byte
+			row, err = s.get(s.db, codec.AppendCommandKey(nil, workflowID, run, commandID))
+			known = row != nil
+		case kind == codec.RowSummary:
+			var sum record.SummaryRow
+			sum, err = codec.DecodeSummaryRow(codec.Key{WorkflowID: workflowID, Run: run}, value)
+			known = slices.Contains(sum.CommandIDs, commandID)
+		}
+		return !known, err
+	})
+	if err != nil {
+		return false, s.wrap(err, "find a command of workflow %q", workflowID)
+	}
+	return known, nil
 }
 
 // Commands lists the run's command IDs in the order of their bytes.

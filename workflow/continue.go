@@ -63,7 +63,7 @@ func Loop[S any](ctx Context, state S, step func(ctx Context, state *S) (done bo
 		if done || err != nil {
 			return state, err
 		}
-		if ctx.enter(); !h.Long() {
+		if ctx.enter(); !h.Long() || h.OpenUpdates() > 0 {
 			continue
 		}
 		carry, err := json.Marshal(state)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/odradek/odradek/record"
@@ -22,7 +21,9 @@ type definition struct {
 	retention  time.Duration
 	tasks      []taskUse
 	locals     []localUse
-	signals    []signalUse
+	signals    []payloadUse
+	queries    []payloadUse
+	updates    []payloadUse
 	checkInput func(input []byte) error
 	execute    func(ctx Context, input []byte) record.HistoryBody
 }
@@ -30,11 +31,6 @@ type definition struct {
 type taskUse struct {
 	service, operation string
 	policy             RetryPolicy
-}
-
-type signalUse struct {
-	name  string
-	check func(payload []byte) error
 }
 
 // Use is what Define takes beside the function: tasks, signals and options.
@@ -160,10 +156,18 @@ func (d Definition) Services() map[string][]string {
 }
 
 // Signals gives the names of the signals that the type takes, sorted.
-func (d Definition) Signals() []string {
+func (d Definition) Signals() []string { return names(d.d.signals) }
+
+// Queries gives the names of the queries that the type answers, sorted.
+func (d Definition) Queries() []string { return names(d.d.queries) }
+
+// Updates gives the names of the updates that the type takes, sorted.
+func (d Definition) Updates() []string { return names(d.d.updates) }
+
+func names(uses []payloadUse) []string {
 	var names []string
-	for _, s := range d.d.signals {
-		names = append(names, s.name)
+	for i := range uses {
+		names = append(names, uses[i].name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -173,20 +177,16 @@ func (d Definition) Signals() []string {
 // fields are refused too. The error names the field by its path and what it wants.
 func (d Definition) CheckInput(input []byte) error { return d.d.checkInput(input) }
 
-// ErrUnknownSignal is wrapped by CheckSignal for a signal that the type does not use.
-var ErrUnknownSignal = errors.New("the workflow type takes no such signal")
+// Errors of CheckSignal, CheckQuery and CheckUpdate for a name that the type does not use.
+var (
+	ErrUnknownSignal = errors.New("the workflow type takes no such signal")
+	ErrUnknownQuery  = errors.New("the workflow type answers no such query")
+	ErrUnknownUpdate = errors.New("the workflow type takes no such update")
+)
 
 // CheckSignal reports whether a signal's payload fits, as CheckInput does.
 func (d Definition) CheckSignal(name string, payload []byte) error {
-	s := d.d.signal(name)
-	if s == nil {
-		takes := "it takes none"
-		if names := d.Signals(); len(names) > 0 {
-			takes = "it takes " + strings.Join(names, ", ")
-		}
-		return fmt.Errorf("%w: %q; %s", ErrUnknownSignal, name, takes)
-	}
-	return s.check(payload)
+	return check(d.d.signals, ErrUnknownSignal, name, payload)
 }
 
 // Execute runs the function under h until it ends, and gives the closing decision:
@@ -206,11 +206,4 @@ func (d *definition) declares(service, operation string) bool {
 	return false
 }
 
-func (d *definition) signal(name string) *signalUse {
-	for i := range d.signals {
-		if d.signals[i].name == name {
-			return &d.signals[i]
-		}
-	}
-	return nil
-}
+func (d *definition) signal(name string) *payloadUse { return find(d.signals, name) }

@@ -213,11 +213,11 @@ func TestCheckSignal(t *testing.T) {
 		}
 	}
 	err := d.CheckSignal("hury", nil)
-	if !errors.Is(err, workflow.ErrUnknownSignal) || !strings.Contains(err.Error(), `"hury"; it takes cancel, hurry`) {
+	if !errors.Is(err, workflow.ErrUnknownSignal) || !strings.Contains(err.Error(), `"hury"; it has cancel, hurry`) {
 		t.Error(err)
 	}
 	err = workflow.Define("quiet", ship).CheckSignal("x", nil)
-	if !errors.Is(err, workflow.ErrUnknownSignal) || !strings.Contains(err.Error(), "it takes none") {
+	if !errors.Is(err, workflow.ErrUnknownSignal) || !strings.Contains(err.Error(), "it has none") {
 		t.Error(err)
 	}
 }

@@ -51,8 +51,18 @@ type Host interface {
 	// TakeSignal takes the oldest buffered signal of that name out of the buffer and
 	// records that.
 	TakeSignal(name string) (payload []byte, ok bool)
+	// TakeSignalWhere is TakeSignal for the oldest one that fits.
+	TakeSignalWhere(name string, fits func(payload []byte) bool) (payload []byte, ok bool)
+	// LastSignal is the number of the newest buffered signal of that name; 0: none.
+	LastSignal(name string) uint64
 	// HasSignal reports whether TakeSignal would give one.
 	HasSignal(name string) bool
+	// HandleQuery says how the run answers a query.
+	HandleQuery(name string, answer func(input []byte) ([]byte, error))
+	// HandleUpdate says how the run checks and carries out an update; handle completes it.
+	HandleUpdate(name string, validate func(payload []byte) error, handle func(no uint64, payload []byte))
+	// OpenUpdates is how many updates came and are not completed.
+	OpenUpdates() int
 	// Stick makes the run stuck: its code has a mistake that no recover must hide.
 	// It does not return.
 	Stick(detail string)
@@ -76,6 +86,7 @@ var returned record.HistoryBody = &record.RunCompleted{}
 type Awaited struct {
 	Open    *Open    // it alone
 	Signal  string   // a signal of this name
+	Behind  uint64   // with Signal: one with a greater number
 	Opens   []*Open  // any of them
 	Signals []string // a signal of any of these names
 	Scope   *Scope   // the scope's cancellation; nil: it is not looked at

@@ -29,6 +29,27 @@ func (s Signal[T]) Receive(ctx Context) (T, error) {
 	return v, nil
 }
 
+// ReceiveWhere waits for the next signal for which match holds, and takes it; others stay
+// in the buffer. match looks at the payload, and at variables that do not change while
+// it waits. The error is a *CancelledError.
+func (s Signal[T]) ReceiveWhere(ctx Context, match func(v T) bool) (v T, err error) {
+	h := s.enter(ctx)
+	fits := func(payload []byte) bool {
+		v = s.decode(h, payload)
+		return match(v)
+	}
+	for {
+		if _, ok := h.TakeSignalWhere(s.name, fits); ok {
+			return v, nil
+		}
+		if err := ctx.vain(h); err != nil {
+			var zero T
+			return zero, err
+		}
+		h.Block(Awaited{Signal: s.name, Behind: h.LastSignal(s.name), Scope: ctx.scope})
+	}
+}
+
 // TryReceive takes the next signal if there is one. It does not wait.
 func (s Signal[T]) TryReceive(ctx Context) (T, bool) { return s.take(s.enter(ctx)) }
 
@@ -71,16 +92,20 @@ func (s Signal[T]) take(h Host) (v T, ok bool) {
 	if !ok {
 		return v, false
 	}
+	return s.decode(h, payload), true
+}
+
+func (s Signal[T]) decode(h Host, payload []byte) T {
 	v, err := decode[T](payload, lenient)
 	if err != nil {
 		h.Stick("a buffered signal " + s.name + " does not fit its Go type: " + err.Error())
 	}
-	return v, true
+	return v
 }
 
 // use declares the signal (see Use).
 func (s Signal[T]) use(d *definition) {
-	d.signals = append(d.signals, signalUse{s.name, func(payload []byte) error {
+	d.signals = append(d.signals, payloadUse{s.name, func(payload []byte) error {
 		_, err := decode[T](payload, strict)
 		return err
 	}})

@@ -55,15 +55,20 @@ func (d Definition) Validate() error {
 		}
 		locals[u.name] = true
 	}
-	seen := map[string]bool{}
-	for _, s := range d.d.signals {
-		if why := nameWrong(s.name); why != "" {
-			refuse("signal %q: the name %s", s.name, why)
+	for _, sort := range []struct {
+		what string
+		uses []payloadUse
+	}{{"signal", d.d.signals}, {"query", d.d.queries}, {"update", d.d.updates}} {
+		seen := map[string]bool{}
+		for _, u := range sort.uses {
+			if why := nameWrong(u.name); why != "" {
+				refuse("%s %q: the name %s", sort.what, u.name, why)
+			}
+			if seen[u.name] {
+				refuse("%s %q is given twice to Define: give it once", sort.what, u.name)
+			}
+			seen[u.name] = true
 		}
-		if seen[s.name] {
-			refuse("signal %q is given twice to Define: give it once", s.name)
-		}
-		seen[s.name] = true
 	}
 	return errors.Join(errs...)
 }

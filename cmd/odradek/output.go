@@ -103,7 +103,7 @@ func (a *app) workflowTable(w *client.Workflow) {
 	if s := w.Stuck; s != nil {
 		rows = append(rows, []string{"stuck since", moment(s.Since)}, []string{"stuck retry", moment(s.RetryAt)}, []string{"stuck because", s.Detail})
 	}
-	if w.Status == api.Completed {
+	if w.Status == api.StatusCompleted {
 		rows = append(rows, []string{"result", string(w.Result)})
 	}
 	if w.Failure != nil {
@@ -114,37 +114,45 @@ func (a *app) workflowTable(w *client.Workflow) {
 	if p == nil {
 		return
 	}
-	if len(p.Tasks) > 0 {
-		fmt.Fprintln(a.stdout)
-		var tasks [][]string
-		for _, t := range p.Tasks {
-			last := "-"
-			if t.LastFailure != nil {
-				last = failureText(t.LastFailure)
-			}
-			tasks = append(tasks, []string{t.Task, t.Service + "." + t.Operation, fmt.Sprint(t.Attempt), moment(t.NextAt), last})
+	a.section([]string{"TASK", "OPERATION", "ATTEMPT", "NEXT-AT", "LAST-FAILURE"}, len(p.Tasks), func(i int) []string {
+		t, last := &p.Tasks[i], "-"
+		if t.LastFailure != nil {
+			last = failureText(t.LastFailure)
 		}
-		a.rows([]string{"TASK", "OPERATION", "ATTEMPT", "NEXT-AT", "LAST-FAILURE"}, tasks)
-	}
-	if len(p.Timers) > 0 {
-		fmt.Fprintln(a.stdout)
-		var timers [][]string
-		for _, t := range p.Timers {
-			timers = append(timers, []string{fmt.Sprint(t.Timer), moment(t.Due)})
+		return []string{t.Task, t.Service + "." + t.Operation, fmt.Sprint(t.Attempt), moment(t.NextAt), last}
+	})
+	a.section([]string{"TIMER", "DUE"}, len(p.Timers), func(i int) []string {
+		return []string{fmt.Sprint(p.Timers[i].Timer), moment(p.Timers[i].Due)}
+	})
+	a.section([]string{"CHILD", "WORKFLOW-ID", "TYPE"}, len(p.Children), func(i int) []string {
+		c, typ := &p.Children[i], "awaited"
+		if c.Type != "" {
+			typ = c.Type
 		}
-		a.rows([]string{"TIMER", "DUE"}, timers)
-	}
-	if len(p.Signals) > 0 {
-		fmt.Fprintln(a.stdout)
-		var signals [][]string
-		for _, s := range p.Signals {
-			signals = append(signals, []string{fmt.Sprint(s.Signal), s.Name})
-		}
-		a.rows([]string{"SIGNAL", "NAME"}, signals)
-	}
+		return []string{fmt.Sprint(c.Child), c.WorkflowID, typ}
+	})
+	a.section([]string{"UPDATE", "NAME", "UPDATE-ID"}, len(p.Updates), func(i int) []string {
+		return []string{fmt.Sprint(p.Updates[i].Update), p.Updates[i].Name, p.Updates[i].UpdateID}
+	})
+	a.section([]string{"SIGNAL", "NAME"}, len(p.Signals), func(i int) []string {
+		return []string{fmt.Sprint(p.Signals[i].Signal), p.Signals[i].Name}
+	})
 	if p.Inputs > 0 {
 		a.say("%d inputs wait until the run goes on", p.Inputs)
 	}
+}
+
+// section is a table of its own, unless it has no rows.
+func (a *app) section(header []string, n int, row func(i int) []string) {
+	if n == 0 {
+		return
+	}
+	fmt.Fprintln(a.stdout)
+	rows := make([][]string, n)
+	for i := range rows {
+		rows[i] = row(i)
+	}
+	a.rows(header, rows)
 }
 
 func failureText(f *record.Failure) string {

@@ -47,7 +47,7 @@ func (a *app) await(cmd *cobra.Command, c *client.HTTP, id string, wait time.Dur
 		if w, err = c.GetResult(cmd.Context(), id, min(poll, left)); err != nil {
 			return err
 		}
-		if w.Status != api.Running || left == 0 {
+		if w.Status != api.StatusRunning || left == 0 {
 			break
 		}
 	}
@@ -55,16 +55,16 @@ func (a *app) await(cmd *cobra.Command, c *client.HTTP, id string, wait time.Dur
 	switch {
 	case a.output != "table":
 		err = a.document(w)
-	case w.Status == api.Completed:
+	case w.Status == api.StatusCompleted:
 		err = a.value(&w)
 	}
 	switch {
 	case err != nil:
 		return err
-	case w.Status == api.Running:
+	case w.Status == api.StatusRunning:
 		a.say("workflow %q is still %s", id, statusOf(&w))
 		return exitError(exitTimeout)
-	case w.Status != api.Completed:
+	case w.Status != api.StatusCompleted:
 		why := "unknown"
 		if w.Failure != nil {
 			why = failureText(w.Failure)

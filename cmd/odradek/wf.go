@@ -17,7 +17,7 @@ func (a *app) workflows() *cobra.Command {
 		}
 		return cmd.Help()
 	}
-	wf.AddCommand(a.start(), a.get(), a.list(), a.history(), a.signal(), a.cancel(), a.terminate(), a.result())
+	wf.AddCommand(a.start(), a.get(), a.list(), a.history(), a.signal(), a.query(), a.update(), a.cancel(), a.terminate(), a.result())
 	return wf
 }
 
@@ -27,10 +27,14 @@ type payload struct {
 }
 
 func (p *payload) flags(cmd *cobra.Command, what string) {
+	p.inputFlags(cmd, what)
+	cmd.Flags().StringVar(&p.commandID, "command-id", "", "makes repeats of this command one; default: a new one")
+}
+
+func (p *payload) inputFlags(cmd *cobra.Command, what string) {
 	f := cmd.Flags()
 	f.StringVarP(&p.json, "input", "i", "", what+", JSON")
 	f.StringVarP(&p.file, "input-file", "f", "", "file with the "+what+"; - is stdin")
-	f.StringVar(&p.commandID, "command-id", "", "makes repeats of this command one; default: a new one")
 	cmd.MarkFlagsMutuallyExclusive("input", "input-file")
 }
 

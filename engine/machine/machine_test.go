@@ -282,13 +282,16 @@ type typ struct{ input, signal error }
 
 func (t typ) CheckInput([]byte) error          { return t.input }
 func (t typ) CheckSignal(string, []byte) error { return t.signal }
+func (t typ) CheckUpdate(string, []byte) error { return t.signal }
 
 // TestStarts: I2, S3.
 func TestStarts(t *testing.T) {
 	t.Parallel()
-	running := started(t)
+	running, ended := started(t), started(t)
+	Apply(ended, record.HistoryEvent{No: ended.Run.Events + 1, At: 9, Body: &record.RunCompleted{}}, ended.Run.Chunks)
 	for name, c := range map[string]struct {
 		s      *State
+		reuse  record.ReusePolicy
 		known  bool
 		typ    string
 		input  uint64
@@ -303,9 +306,14 @@ func TestStarts(t *testing.T) {
 		"same input":                 {s: running, typ: "t", input: 1, code: typ{}, want: record.OutcomeRepeated},
 		"other input":                {s: running, typ: "t", input: 2, code: typ{}, want: record.OutcomeConflict},
 		"other type":                 {s: running, typ: "x", input: 1, want: record.OutcomeConflict},
+		"reused":                     {s: ended, reuse: record.ReuseClosed, typ: "t", input: 1, code: typ{}, want: record.OutcomeStarted},
+		"reused, of a failed run":    {s: ended, reuse: record.ReuseFailed, typ: "t", input: 2, code: typ{}, want: record.OutcomeConflict},
+		"reused too early":           {s: running, reuse: record.ReuseClosed, typ: "t", input: 2, code: typ{}, want: record.OutcomeConflict},
+		"reused by force":            {s: running, reuse: record.ReuseTerminate, typ: "t", input: 1, code: typ{}, want: record.OutcomeStarted},
+		"reused, known command":      {s: ended, reuse: record.ReuseTerminate, typ: "t", known: true, code: typ{}, want: record.OutcomeRepeated},
 		"known command, other input": {s: running, typ: "t", input: 2, known: true, code: typ{}, want: record.OutcomeRepeated},
 	} {
-		got := ReceiveStart(c.s, &record.Start{Type: c.typ, CommandID: "c"}, c.input, Existing{Known: c.known, Type: "t", Input: 1}, c.code, 1, c.refuse)
+		got := ReceiveStart(c.s, &record.Start{Type: c.typ, CommandID: "c", Reuse: c.reuse}, c.input, Existing{Known: c.known, Type: "t", Input: 1}, c.code, 1, c.refuse)
 		if got.Outcome != c.want || (got.Event != nil) != (c.want == record.OutcomeStarted) || got.Outcome.Rejected() == (got.Detail == "") {
 			t.Errorf("%s: %+v, want %s", name, got, c.want)
 		}

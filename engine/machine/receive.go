@@ -25,6 +25,7 @@ func rejected(o record.Outcome, format string, args ...any) Received {
 type Type interface {
 	CheckInput(input []byte) error
 	CheckSignal(name string, payload []byte) error
+	CheckUpdate(name string, payload []byte) error
 }
 
 // Existing is what must be known of a run to judge a start with its workflow ID.
@@ -40,23 +41,82 @@ type Existing struct {
 // the start's input.
 func ReceiveStart(s *State, c *record.Start, input uint64, e Existing, typ Type, version uint32, refuse bool) Received {
 	switch {
-	case s != nil && (e.Known || e.Type == c.Type && e.Input == input):
+	case s != nil && e.Known:
+		return Received{Outcome: record.OutcomeRepeated}
+	case s != nil && reusable(s.Run.Status, c.Reuse):
+	case s != nil && e.Type == c.Type && e.Input == input:
 		return Received{Outcome: record.OutcomeRepeated}
 	case s != nil && e.Type != c.Type:
 		return rejected(record.OutcomeConflict, "workflow ID %q is in use by a run of type %q, which was to be %q: choose another ID", s.Run.WorkflowID, e.Type, c.Type)
 	case s != nil:
 		return rejected(record.OutcomeConflict, "workflow ID %q is in use by run %s, which was started with another input: choose another ID, or send the same input to get that run", s.Run.WorkflowID, s.Run.Run)
-	case typ == nil && refuse:
+	}
+	if typ == nil && refuse {
 		return rejected(record.OutcomeUnknownType, "workflow type %q is not compiled into this engine", c.Type)
 	}
 	if typ != nil {
 		if err := typ.CheckInput(c.Input); err != nil {
 			return rejected(record.OutcomeInvalid, "input of workflow type %q: %v", c.Type, err)
 		}
+		if why := checkWith(c, typ); why != nil {
+			return *why
+		}
 	}
 	return Received{
 		Event:   &record.RunStarted{Type: c.Type, Version: version, Input: c.Input, CommandID: c.CommandID},
 		Outcome: record.OutcomeStarted,
+	}
+}
+
+// reusable reports whether a start may follow a run of that status.
+func reusable(s record.Status, p record.ReusePolicy) bool {
+	switch p {
+	case record.ReuseFailed:
+		return s.Closed() && s != record.StatusCompleted
+	case record.ReuseClosed:
+		return s.Closed()
+	case record.ReuseTerminate:
+		return true
+	}
+	return false
+}
+
+// checkWith checks what a start gives the run.
+func checkWith(c *record.Start, typ Type) *Received {
+	var err error
+	var what string
+	switch {
+	case c.Signal != nil:
+		what, err = "signal "+c.Signal.Name, typ.CheckSignal(c.Signal.Name, c.Signal.Payload)
+	case c.Update != nil:
+		what, err = "update "+c.Update.Name, typ.CheckUpdate(c.Update.Name, c.Update.Payload)
+	}
+	if err == nil {
+		return nil
+	}
+	r := rejected(record.OutcomeInvalid, "%s of workflow type %q: %v", what, c.Type, err)
+	return &r
+}
+
+// ReceiveUpdate judges an update. The arguments are as ReceiveSignal's. The run's code
+// may refuse it still.
+func ReceiveUpdate(s *State, workflowID string, c *record.Update, known bool, typ Type) Received {
+	switch {
+	case s == nil:
+		return rejected(record.OutcomeNotFound, "no workflow has the ID %q: start it first, or check the ID", workflowID)
+	case known:
+		return Received{Outcome: record.OutcomeRepeated}
+	case s.Run.Status.Closed():
+		return rejected(record.OutcomeClosed, "run %s of workflow %q is %s: it takes no more updates", s.Run.Run, workflowID, s.Run.Status)
+	}
+	if typ != nil {
+		if err := typ.CheckUpdate(c.Name, c.Payload); err != nil {
+			return rejected(record.OutcomeInvalid, "update %q of workflow type %q: %v", c.Name, s.Run.Type, err)
+		}
+	}
+	return Received{
+		Event:   &record.UpdateReceived{Name: c.Name, Payload: c.Payload, CommandID: c.CommandID},
+		Outcome: record.OutcomeApplied,
 	}
 }
 

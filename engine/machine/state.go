@@ -81,6 +81,9 @@ type View interface {
 	Chunk(workflowID string, run record.RunID, no uint32) ([]record.HistoryEvent, error)
 	// Command finds which event a command ID became.
 	Command(workflowID string, run record.RunID, commandID string) (record.CommandRow, bool, error)
+	// KnownCommand reports whether a command ID is one of any run's of the workflow,
+	// dropped ones included as long as their summaries are there.
+	KnownCommand(workflowID, commandID string) (bool, error)
 	// Commands lists the run's command IDs.
 	Commands(workflowID string, run record.RunID) ([]record.CommandRow, error)
 	// DueAfter gives up to n entries of the due index that come after the entry

@@ -112,6 +112,8 @@ type Batch struct {
 	// LocalEnds those that nobody waits for any more.
 	Locals    []Local
 	LocalEnds []record.TaskID
+	// Answered are the updates that this batch answered, as UpdateKey names them.
+	Answered []string
 	// Closed are the runs that this batch closed.
 	Closed []ClosedRun
 	Counts Counts

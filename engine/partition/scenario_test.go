@@ -223,6 +223,20 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 	case "undeliverable":
 		h.p.Undeliverable(record.TopicTasks, d.CmdArgs[0].Key, "topic_missing", "topic is missing")
 		return "ok"
+	case "query": // ID NAME INPUT
+		var a record.Answer
+		h.batch(t, func() {
+			var err error
+			if a, err = h.p.Query(d.CmdArgs[0].Key, d.CmdArgs[1].Key, []byte(d.CmdArgs[2].Key)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		detail, _, _ := strings.Cut(a.Detail, "\n")
+		out := fmt.Sprintf("%s %s%s", a.Outcome, a.Result, detail)
+		if a.Failure != nil {
+			out += a.Failure.Error()
+		}
+		return out
 	case "condemn":
 		s, err := h.store.Load(d.CmdArgs[0].Key)
 		if err != nil {
@@ -288,9 +302,25 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 	attempt := func() uint32 { n, _ := strconv.Atoi(f[3]); return uint32(n) }
 	switch f[0] {
 	case "start":
-		r.Body = &record.Start{CommandID: commandID, Type: f[2], Input: []byte(f[3]), Reply: reply}
+		c := &record.Start{CommandID: commandID, Type: f[2], Input: []byte(f[3]), Reply: reply}
+		for _, x := range f {
+			if p, ok := strings.CutPrefix(x, "reuse="); ok {
+				c.Reuse, _ = record.ParseReusePolicy(p)
+			}
+			if name, ok := strings.CutPrefix(x, "signal="); ok {
+				name, payload, _ := strings.Cut(name, ":")
+				c.Signal = &record.Signal{Name: name, Payload: []byte(payload)}
+			}
+			if name, ok := strings.CutPrefix(x, "update="); ok {
+				name, payload, _ := strings.Cut(name, ":")
+				c.Update = &record.Update{Name: name, Payload: []byte(payload)}
+			}
+		}
+		r.Body = c
 	case "signal":
 		r.Body = &record.Signal{CommandID: commandID, Name: f[2], Payload: []byte(f[3]), Reply: reply}
+	case "update":
+		r.Body = &record.Update{CommandID: commandID, Name: f[2], Payload: []byte(f[3]), Reply: reply}
 	case "cancel":
 		r.Body = &record.Cancel{CommandID: commandID, Reason: f[2], By: "op", Reply: reply}
 	case "terminate":
@@ -339,6 +369,10 @@ func (h *harness) show(b *Batch) string {
 	}
 	for _, r := range b.Replies {
 		fmt.Fprintf(&out, "reply %s %s %s\n", r.CommandID, r.Outcome, h.named(r.Run.String()))
+	}
+	for _, key := range b.Answered {
+		id, command, _ := strings.Cut(key, "\x00")
+		fmt.Fprintf(&out, "answered %s %s\n", id, command)
 	}
 	for _, c := range b.Closed {
 		fmt.Fprintf(&out, "closed %s %s\n", c.WorkflowID, c.Status)
@@ -446,6 +480,13 @@ func (h *harness) describe(t *testing.T, id string) string {
 			fmt.Fprintf(&out, " %d %s %s%s", b.Child, b.Status, b.Result, b.Failure.Code)
 		case *record.AwaitReceived:
 			fmt.Fprintf(&out, " by %s", b.Parent.WorkflowID)
+		case *record.UpdateReceived:
+			fmt.Fprintf(&out, " %s %s", b.Name, b.Payload)
+		case *record.UpdateCompleted:
+			fmt.Fprintf(&out, " %d %s", b.Update, b.Result)
+			if b.Failure != nil {
+				fmt.Fprintf(&out, "%s", b.Failure.Error())
+			}
 		case *record.SignalSent:
 			fmt.Fprintf(&out, " %s to %s", b.Name, b.WorkflowID)
 		case *record.SignalCarried:
@@ -466,11 +507,13 @@ func (h *harness) describe(t *testing.T, id string) string {
 
 // The workflow types of the scenarios.
 var (
-	charge = workflow.NewTask[int, int]("pay", "charge")
-	refund = workflow.NewTask[int, int]("pay", "refund", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 2}))
-	lost   = workflow.NewTask[int, int]("nowhere", "lose")
-	more   = workflow.NewSignal[int]("more")
-	double = workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
+	charge  = workflow.NewTask[int, int]("pay", "charge")
+	refund  = workflow.NewTask[int, int]("pay", "refund", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 2}))
+	lost    = workflow.NewTask[int, int]("nowhere", "lose")
+	more    = workflow.NewSignal[int]("more")
+	balance = workflow.NewQuery[string, int]("balance")
+	deposit = workflow.NewUpdate[int, int]("deposit")
+	double  = workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 )
 
 func definitions() []workflow.Definition {
@@ -560,6 +603,42 @@ func definitions() []workflow.Definition {
 			}
 			return f.Get(ctx)
 		}, more),
+		// account has a balance: asked, and changed by updates, of which a deposit of 7
+		// charges first; it ends with a signal.
+		workflow.Define("account", func(ctx workflow.Context, n int) (int, error) {
+			balance.Handle(ctx, func(mode string) (int, error) {
+				switch mode {
+				case "fail":
+					return 0, errors.New("no")
+				case "wait":
+					return 0, workflow.Sleep(ctx, time.Hour)
+				case "panic":
+					panic("oh")
+				}
+				return n, nil
+			})
+			if n == 1000 { // it handles updates late
+				if err := workflow.Sleep(ctx, time.Hour); err != nil {
+					return 0, err
+				}
+			}
+			deposit.Handle(ctx, func(ctx workflow.Context, by int) (int, error) {
+				if by == 7 {
+					if _, err := charge.Run(ctx, by); err != nil {
+						return 0, err
+					}
+				}
+				n += by
+				return n, nil
+			}, workflow.Validate(func(by int) error {
+				if by < 0 {
+					return &workflow.Failure{Kind: workflow.FailureApplication, Code: "negative"}
+				}
+				return nil
+			}))
+			_, err := more.Receive(ctx)
+			return n, err
+		}, charge, more, balance, deposit),
 		// tell sends a signal to the workflow "ear".
 		workflow.Define("tell", func(ctx workflow.Context, n int) (int, error) { return n, more.Send(ctx, "ear", n) }),
 		// local doubles its input in the engine, and charges that.

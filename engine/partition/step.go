@@ -36,6 +36,8 @@ func (p *Partition) Step(r *record.Record) error {
 		return p.start(e, r, b)
 	case *record.Signal:
 		return p.signal(e, r, b)
+	case *record.Update:
+		return p.update(e, r, b)
 	case *record.Cancel:
 		return p.cancel(e, r, b)
 	case *record.Terminate:
@@ -89,8 +91,11 @@ func (p *Partition) start(e *entry, r *record.Record, c *record.Start) error {
 	)
 	if e != nil {
 		s, input = e.state, codec.CanonicalHash(c.Input)
-		if existing, err = p.existing(e, c.CommandID); err != nil {
+		if existing, err = p.existing(e, c.CommandID, c.Reuse != record.ReuseNever); err != nil {
 			return err
+		}
+		if !s.Run.Status.Closed() && c.Reuse != record.ReuseTerminate && !existing.Known && (c.Signal != nil || c.Update != nil) {
+			return p.give(e, r, c)
 		}
 	}
 	version := uint32(0)
@@ -103,11 +108,21 @@ func (p *Partition) start(e *entry, r *record.Record, c *record.Start) error {
 		run = e.state.Run.Run
 	}
 	if got.Event != nil {
-		run = record.DeriveRunID(r.WorkflowID, r.Origin, p.now)
+		at := p.now
+		if e != nil { // the ID is used again
+			if err := p.makeWay(e, c); err != nil {
+				return err
+			}
+			at = max(at, e.state.Run.Run.StartedAt()+1) // the newest run is the current one
+		}
+		run = record.DeriveRunID(r.WorkflowID, r.Origin, at)
 		e = &entry{state: machine.NewState(r.WorkflowID, run), def: def, coded: coded}
 		p.cache.put(e)
 		p.batch.Counts.Started++
 		if err := p.first(e, got.Event); err != nil {
+			return err
+		}
+		if err := p.giveFirst(e, c); err != nil {
 			return err
 		}
 	}
@@ -115,10 +130,56 @@ func (p *Partition) start(e *entry, r *record.Record, c *record.Start) error {
 	return nil
 }
 
-// existing says what a start must know of the run that has its workflow ID.
-func (p *Partition) existing(e *entry, commandID string) (machine.Existing, error) {
+// makeWay lets a run be one of its workflow's past ones.
+func (p *Partition) makeWay(e *entry, c *record.Start) error {
+	if !e.state.Run.Status.Closed() {
+		why := &record.RunTerminated{Reason: "another run was started with the workflow ID", By: c.CommandID, Retain: p.cfg.RetentionSummary}
+		if err := p.terminated(e, why); err != nil {
+			return err
+		}
+	}
+	p.keepPast(e)
+	return nil
+}
+
+// give gives an open run what a start brings.
+func (p *Partition) give(e *entry, r *record.Record, c *record.Start) error {
+	if c.Signal != nil {
+		s := *c.Signal
+		s.CommandID, s.Reply = c.CommandID, c.Reply
+		return p.signal(e, r, &s)
+	}
+	u := *c.Update
+	u.CommandID, u.Reply = c.CommandID, c.Reply
+	return p.update(e, r, &u)
+}
+
+// giveFirst gives a run that has just begun what its start brings. A run that has closed
+// in its first turn has no use for it.
+func (p *Partition) giveFirst(e *entry, c *record.Start) error {
+	switch {
+	case e.state.Run.Status.Closed():
+		return nil
+	case c.Signal != nil:
+		s := *c.Signal
+		s.CommandID = c.CommandID
+		return p.deliver(e, &record.SignalReceived{Name: s.Name, Payload: s.Payload, CommandID: s.CommandID}, record.InboxRow{Signal: &s})
+	case c.Update != nil:
+		u := *c.Update
+		u.CommandID = c.CommandID
+		return p.deliver(e, &record.UpdateReceived{Name: u.Name, Payload: u.Payload, CommandID: u.CommandID}, record.InboxRow{Update: &u})
+	}
+	return nil
+}
+
+// existing says what a start must know of the run that has its workflow ID. reuse: the
+// command ID may be one of an older run's.
+func (p *Partition) existing(e *entry, commandID string, reuse bool) (machine.Existing, error) {
 	s := e.state
 	known, err := p.known(e, commandID)
+	if err == nil && !known && reuse {
+		known, err = p.knownBefore(e, commandID)
+	}
 	if err != nil || known {
 		return machine.Existing{Known: known, Type: s.Run.Type}, err
 	}
@@ -182,6 +243,9 @@ func (p *Partition) known(e *entry, commandID string) (bool, error) {
 		if c := s.Inbox[i].Signal; c != nil && c.CommandID == commandID {
 			return true, nil
 		}
+		if c := s.Inbox[i].Update; c != nil && c.CommandID == commandID {
+			return true, nil
+		}
 		if c := s.Inbox[i].Cancel; c != nil && c.CommandID == commandID {
 			return true, nil
 		}
@@ -207,6 +271,26 @@ func (p *Partition) known(e *entry, commandID string) (bool, error) {
 		_, ok, err = p.view.Command(s.Run.WorkflowID, prev, commandID)
 	}
 	return ok, err
+}
+
+// knownBefore reports whether the command ID is one of any run's of the workflow.
+func (p *Partition) knownBefore(e *entry, commandID string) (bool, error) {
+	if commandID == "" {
+		return false, nil
+	}
+	for _, past := range p.past {
+		if past.state.Run.WorkflowID != e.state.Run.WorkflowID {
+			continue
+		}
+		if known, err := p.known(past, commandID); known || err != nil {
+			return known, err
+		}
+	}
+	known, err := p.view.KnownCommand(e.state.Run.WorkflowID, commandID)
+	if err != nil {
+		return false, fmt.Errorf("find a command of workflow %q: %w", e.state.Run.WorkflowID, err)
+	}
+	return known, nil
 }
 
 func (p *Partition) taskCompleted(e *entry, c *record.TaskCompleted) error {

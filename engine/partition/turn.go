@@ -221,6 +221,8 @@ func (p *Partition) receiveInbox(e *entry, row record.InboxRow) machine.Received
 		return machine.ReceiveSignal(e.state, e.state.Run.WorkflowID, row.Signal, false, e.def)
 	case row.Cancel != nil:
 		return machine.ReceiveCancel(e.state, e.state.Run.WorkflowID, row.Cancel, false)
+	case row.Update != nil:
+		return machine.ReceiveUpdate(e.state, e.state.Run.WorkflowID, row.Update, false, nil)
 	case row.Report != nil:
 		return machine.ReceiveReport(e.state, row.Report)
 	case row.Completed != nil:
@@ -300,7 +302,7 @@ func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEv
 // unseen reports whether the event is an input that the code does not see.
 func unseen(b record.HistoryBody) bool {
 	k := b.HistoryKind()
-	return k == record.KindVersionPinned || k == record.KindAwaitReceived
+	return k == record.KindVersionPinned || k == record.KindAwaitReceived || k == record.KindRunTerminated
 }
 
 func (p *Partition) chunk(e *entry, no uint32) ([]record.HistoryEvent, error) {
@@ -384,6 +386,9 @@ func (p *Partition) apply(e *entry, events []record.HistoryEvent) error {
 			if t := e.state.Task(b.Task); t != nil {
 				p.cancelTask(e, t)
 			}
+		}
+		if b, ok := ev.Body.(*record.UpdateCompleted); ok {
+			p.answered(e, b)
 		}
 		var carried []record.HistoryBody
 		if closes(ev.Body) {

@@ -43,6 +43,7 @@ type batch struct {
 	unstepped bool           // positions only: the step does not know of it
 	first     *record.Origin // of its only input, if there is one and nothing else
 	client    *producer
+	answers   []answered // to queries that were asked after its steps
 
 	records []kgo.Record
 	headers []kgo.RecordHeader

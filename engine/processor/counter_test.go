@@ -271,7 +271,10 @@ func (c *counter) Step(r *record.Record) error {
 	return nil
 }
 
-func (c *counter) StepDue(int) (int, error)              { return 0, nil }
+func (c *counter) StepDue(int) (int, error) { return 0, nil }
+func (c *counter) Query(string, string, []byte) (record.Answer, error) {
+	return record.Answer{Outcome: record.OutcomeUnanswered}, nil
+}
 func (c *counter) NextDue() (record.Millis, bool, error) { return 0, false, nil }
 func (c *counter) Size() (int, int)                      { return c.open.Counts.Inputs, c.bytes }
 

@@ -31,6 +31,7 @@ type lane struct {
 	partition int32
 	names     *topicNames
 	waiters   *waiters
+	queries   *queries
 	progress  progress
 	host      host
 
@@ -80,7 +81,7 @@ type blame struct {
 
 func newLane(cfg *Config, p int32, names *topicNames, h host) *lane {
 	l := &lane{cfg: cfg, partition: p, names: names, host: h, done: make(chan struct{})}
-	l.waiters = newWaiters()
+	l.waiters, l.queries = newWaiters(), newQueries()
 	l.progress.init(cfg.Clock)
 	l.crashes = crashes{cfg: cfg, partition: p, path: cfg.ports.crashNote(p)}
 	l.blame = blame{refused: map[record.Origin]int{}, poison: map[record.Origin]undeliverable{}, runs: map[record.RunID]int{}, condemned: map[record.RunID]undeliverable{}, starts: map[record.Origin]undeliverable{}}
@@ -149,6 +150,7 @@ func (l *lane) tenure(ctx context.Context) error {
 	l.progress.state(StateRunning)
 	l.host.tookOver(l)
 	l.waiters.recovered(l.progress.positions().Commands.Offset)
+	l.queries.again()
 	return t.serve(ctx)
 }
 
@@ -264,6 +266,15 @@ func (l *lane) refused(e *refusedInput) {
 // hung counts a strike against a run; the second, alone in its batch, condemns it.
 func (l *lane) hung(e *hungError) error {
 	n := l.host.abandoned()
+	if e.query != nil { // it fails alone (I3)
+		e.query.answer(queryReply{Answer: record.Answer{Run: e.run, Outcome: record.OutcomeUnanswered, Detail: fmt.Sprintf("query %q did not come back: look for a loop without end, a lock, or I/O in its code", e.query.name)}})
+		l.queries.forget(e.query)
+		tell(l.cfg.Listener.Hung, HungInfo{Partition: l.partition, Run: e.run, Abandoned: n})
+		if n > l.cfg.Limits.AbandonedMax {
+			return ErrTooManyHung
+		}
+		return nil
+	}
 	again := l.blame.hung == e.run || l.blame.alone != nil && e.input != nil && *l.blame.alone == *e.input
 	condemned := e.alone && again
 	info := HungInfo{Partition: l.partition, Run: e.run, Abandoned: n, Condemned: condemned}

@@ -20,6 +20,7 @@ type Stepper interface {
 	Claim() bool
 	Step(r *record.Record) error
 	StepDue(limit int) (n int, err error)
+	Query(workflowID, name string, input []byte) (record.Answer, error)
 	NextDue() (record.Millis, bool, error)
 	Size() (inputs, bytes int)
 	Finish() *partition.Batch

@@ -50,6 +50,12 @@ func (t *tenure) settle(b *batch) error {
 	for i := range b.Replies {
 		l.waiters.reply(&b.Replies[i])
 	}
+	for _, a := range b.answers {
+		a.query.answer(a.reply)
+	}
+	for _, key := range b.Answered {
+		l.waiters.closed(key)
+	}
 	if len(b.Replies) > 0 {
 		l.cfg.observe(l.partition, opReply, b)
 	}

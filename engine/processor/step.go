@@ -27,7 +27,8 @@ func (t *tenure) step() (*batch, error) {
 		return nil, err
 	}
 	isDue := (ok && due <= now || t.local.len() > 0) && (t.lane.crashes.careful == 0 || t.in.len() == 0)
-	if !isDue && t.in.len() == 0 {
+	asked := t.lane.queries.len() > 0
+	if !isDue && t.in.len() == 0 && !asked {
 		return t.idle(now), nil
 	}
 	b := &batch{}
@@ -43,7 +44,16 @@ func (t *tenure) step() (*batch, error) {
 			return nil, err
 		}
 	}
-	return t.finish(b, t.stepper.Finish()), nil
+	if asked {
+		if err := t.stepQueries(b); err != nil {
+			return nil, err
+		}
+	}
+	stepped := t.stepper.Finish()
+	if stepped == nil && len(b.answers) > 0 { // a positions row shows that the owner is the owner (I3)
+		b.unstepped, stepped = true, &partition.Batch{Now: now}
+	}
+	return t.finish(b, stepped), nil
 }
 
 // limit is how many inputs the next batch may have (P5).

@@ -33,6 +33,7 @@ type tenure struct {
 
 	current *record.Record // being stepped; nil: due entries
 	alone   bool           // and nothing else is in the open batch
+	asking  *query         // being asked; nil: none
 	stepped chan error
 	guard   guard // who owns the tenure when author code hangs (C3)
 }
@@ -268,9 +269,9 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 	if len(t.flight) > 0 {
 		settled = t.flight[0].settled.open
 	}
-	events, commands, local := t.readers[0].out, t.readers[1].out, t.local.wake
+	events, commands, local, queries := t.readers[0].out, t.readers[1].out, t.local.wake, t.lane.queries.wake
 	if len(t.flight) >= t.depth() {
-		events, commands, local = nil, nil, nil
+		events, commands, local, queries = nil, nil, nil, nil
 	}
 	pause, err := t.untilDue()
 	if err != nil {
@@ -282,6 +283,7 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 	case <-settled:
 	case <-timer.C:
 	case <-local:
+	case <-queries:
 	case f := <-events:
 		return t.take(f)
 	case f := <-commands:

@@ -68,6 +68,7 @@ func (e *refusedError) Unwrap() error { return e.err }
 
 // hungError says whose code did not come back (C2).
 type hungError struct {
+	query *query // nil: a turn
 	run   record.RunID
 	input *record.Origin // nil: a due entry
 	alone bool           // nothing else was in the batch

@@ -66,7 +66,7 @@ func (t *tenure) watch() error {
 // nothing of the tenure (C3). What was on its way commits without it.
 func (t *tenure) abandoned(run record.RunID) error {
 	t.stepper.Abandon()
-	hung := &hungError{run: run, alone: t.alone} // written before the step entered the guard
+	hung := &hungError{run: run, alone: t.alone, query: t.asking} // written before the step entered the guard
 	if t.current != nil {
 		origin := t.current.Origin
 		hung.input = &origin

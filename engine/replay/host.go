@@ -23,20 +23,25 @@ type host struct {
 	silent  atomic.Bool                // history is being replayed
 
 	// Owned by whoever runs: the caller of Turn, or the code.
-	input     []byte // of the run; not nil once it has started
-	startedAt record.Millis
-	open      []*workflow.Open // ascending by No
-	boxes     []mailbox        // one per signal name that came
-	carry     []byte           // of the run before; nil: none, or taken
-	weight    int              // bytes of payloads in the history so far
-	patches   map[string]bool  // answers to Patched
-	root      workflow.Scope
-	threads   []*thread // that have not ended, in the order of their starts
-	first     thread
-	inline    [1]*thread
-	moves     uint64 // how often a thread was resumed
-	stuck     *StuckError
-	closed    bool // the code has ended
+	input      []byte // of the run; not nil once it has started
+	startedAt  record.Millis
+	open       []*workflow.Open // ascending by No
+	boxes      []mailbox        // one per signal name that came
+	carry      []byte           // of the run before; nil: none, or taken
+	weight     int              // bytes of payloads in the history so far
+	patches    map[string]bool  // answers to Patched
+	queries    map[string]func(input []byte) ([]byte, error)
+	updates    map[string]update // how they are carried out
+	waiting    []waitingUpdate   // that nobody has said how to carry out yet
+	unanswered int               // updates
+	asking     bool              // outside of a turn: the code may ask for nothing
+	root       workflow.Scope
+	threads    []*thread // that have not ended, in the order of their starts
+	first      thread
+	inline     [1]*thread
+	moves      uint64 // how often a thread was resumed
+	stuck      *StuckError
+	closed     bool // the code has ended
 
 	// The turn:
 	event     uint64 // number of its input (R2)
@@ -50,8 +55,6 @@ type host struct {
 	vain      int
 	decisions []record.HistoryBody // live only
 }
-
-var _ workflow.Host = (*host)(nil)
 
 // begin makes ready for a live turn.
 func (h *host) begin(in record.HistoryEvent, next uint64) {
@@ -93,6 +96,10 @@ func (h *host) deliver(in record.HistoryEvent) *StuckError {
 		return h.close(in, b.Timer)
 	case *record.ChildClosed:
 		return h.close(in, b.Child)
+	case *record.UpdateReceived:
+		h.unanswered++
+		h.update(waitingUpdate{in.No, b.Name, b.Payload})
+		return nil
 	case *record.CancelRequested:
 		h.spawn(func() { h.root.Cancel(h, &workflow.CancelledError{Reason: b.Reason}) })
 		return nil
@@ -186,6 +193,7 @@ func (h *host) Seed() (record.RunID, uint64, uint64) {
 
 // Block gives control back until the next input.
 func (h *host) Block(on workflow.Awaited) {
+	h.changes("waits")
 	t := h.current.Load()
 	t.waits = on
 	t.co.Await()
@@ -283,11 +291,14 @@ func (h *host) Open(d record.HistoryBody, s *workflow.Scope) *workflow.Open {
 
 // decide gives the decision its number: in replay that of the history (T3).
 func (h *host) decide(d record.HistoryBody) uint64 {
+	h.changes("asks for " + d.HistoryKind().String())
 	switch c := d.(type) {
 	case *record.TimerCancelled:
 		h.forget(c.Timer)
 	case *record.TaskCancelled:
 		h.forget(c.Task)
+	case *record.UpdateCompleted:
+		h.unanswered--
 	}
 	h.asked++
 	h.weight += machine.PayloadBytes(d)

@@ -1,6 +1,10 @@
 package replay
 
-import "github.com/odradek/odradek/record"
+import (
+	"slices"
+
+	"github.com/odradek/odradek/record"
+)
 
 // signal is a buffered signal.
 type signal struct {
@@ -29,6 +33,25 @@ func (b *mailbox) take() signal {
 	return s
 }
 
+// takeWhere gives the oldest signal that fits.
+func (b *mailbox) takeWhere(fits func(payload []byte) bool) (signal, bool) {
+	for i := b.head; i < len(b.signals); i++ {
+		if s := b.signals[i]; fits(s.payload) {
+			b.signals = slices.Delete(b.signals, i, i+1)
+			return s, true
+		}
+	}
+	return signal{}, false
+}
+
+// last is the number of the newest; 0: there is none.
+func (b *mailbox) last() uint64 {
+	if b.empty() {
+		return 0
+	}
+	return b.signals[len(b.signals)-1].no
+}
+
 func (b *mailbox) empty() bool { return b.head == len(b.signals) }
 
 // box gives the mailbox of a name, made when first asked for. A type has few names.
@@ -55,3 +78,16 @@ func (h *host) TakeSignal(name string) ([]byte, bool) {
 	h.decide(&record.SignalConsumed{Signal: s.no})
 	return s.payload, true
 }
+
+// TakeSignalWhere consumes the oldest signal of that name that fits.
+func (h *host) TakeSignalWhere(name string, fits func(payload []byte) bool) ([]byte, bool) {
+	s, ok := h.box(name).takeWhere(fits)
+	if !ok {
+		return nil, false
+	}
+	h.decide(&record.SignalConsumed{Signal: s.no})
+	return s.payload, true
+}
+
+// LastSignal is the number of the newest buffered signal of that name.
+func (h *host) LastSignal(name string) uint64 { return h.box(name).last() }

@@ -20,6 +20,7 @@ type thread struct {
 
 // Go starts a thread: it runs when those before it have waited.
 func (h *host) Go(body func()) {
+	h.changes("starts a thread")
 	if len(h.threads) >= threadsMax {
 		h.leave(stuckf(CodeTurnLimit, "the run has %d threads, more are not allowed: let some end before starting more%s", threadsMax, stack(coro.Callers())))
 	}
@@ -97,7 +98,7 @@ func (t *thread) ready(h *host) bool {
 	case t.fresh:
 		return true
 	case w.Open != nil && w.Open.Closed != nil,
-		w.Signal != "" && h.HasSignal(w.Signal),
+		w.Signal != "" && h.LastSignal(w.Signal) > w.Behind,
 		w.Scope.Cause() != nil,
 		w.Any && t.seen != h.moves:
 		return true

@@ -16,6 +16,21 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
+// Defines values for Encoding.
+const (
+	Base64 Encoding = "base64"
+)
+
+// Valid indicates whether the value is a known member of the Encoding enum.
+func (e Encoding) Valid() bool {
+	switch e {
+	case Base64:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EndedOutcome.
 const (
 	EndedOutcomeApplied  EndedOutcome = "applied"
@@ -28,6 +43,27 @@ func (e EndedOutcome) Valid() bool {
 	case EndedOutcomeApplied:
 		return true
 	case EndedOutcomeRepeated:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PendingChildClosePolicy.
+const (
+	PendingChildClosePolicyAbandon   PendingChildClosePolicy = "abandon"
+	PendingChildClosePolicyCancel    PendingChildClosePolicy = "cancel"
+	PendingChildClosePolicyTerminate PendingChildClosePolicy = "terminate"
+)
+
+// Valid indicates whether the value is a known member of the PendingChildClosePolicy enum.
+func (e PendingChildClosePolicy) Valid() bool {
+	switch e {
+	case PendingChildClosePolicyAbandon:
+		return true
+	case PendingChildClosePolicyCancel:
+		return true
+	case PendingChildClosePolicyTerminate:
 		return true
 	default:
 		return false
@@ -54,48 +90,92 @@ func (e SignalledOutcome) Valid() bool {
 
 // Defines values for Status.
 const (
-	Cancelled  Status = "cancelled"
-	Completed  Status = "completed"
-	Continued  Status = "continued"
-	Failed     Status = "failed"
-	Running    Status = "running"
-	Terminated Status = "terminated"
+	StatusCancelled  Status = "cancelled"
+	StatusCompleted  Status = "completed"
+	StatusContinued  Status = "continued"
+	StatusFailed     Status = "failed"
+	StatusRunning    Status = "running"
+	StatusTerminated Status = "terminated"
 )
 
 // Valid indicates whether the value is a known member of the Status enum.
 func (e Status) Valid() bool {
 	switch e {
-	case Cancelled:
+	case StatusCancelled:
 		return true
-	case Completed:
+	case StatusCompleted:
 		return true
-	case Continued:
+	case StatusContinued:
 		return true
-	case Failed:
+	case StatusFailed:
 		return true
-	case Running:
+	case StatusRunning:
 		return true
-	case Terminated:
+	case StatusTerminated:
 		return true
 	default:
 		return false
 	}
 }
 
-// Defines values for WorkflowResultEncoding.
+// Defines values for StartWorkflowParamsReuse.
 const (
-	Base64 WorkflowResultEncoding = "base64"
+	StartWorkflowParamsReuseClosed    StartWorkflowParamsReuse = "closed"
+	StartWorkflowParamsReuseFailed    StartWorkflowParamsReuse = "failed"
+	StartWorkflowParamsReuseNever     StartWorkflowParamsReuse = "never"
+	StartWorkflowParamsReuseTerminate StartWorkflowParamsReuse = "terminate"
 )
 
-// Valid indicates whether the value is a known member of the WorkflowResultEncoding enum.
-func (e WorkflowResultEncoding) Valid() bool {
+// Valid indicates whether the value is a known member of the StartWorkflowParamsReuse enum.
+func (e StartWorkflowParamsReuse) Valid() bool {
 	switch e {
-	case Base64:
+	case StartWorkflowParamsReuseClosed:
+		return true
+	case StartWorkflowParamsReuseFailed:
+		return true
+	case StartWorkflowParamsReuseNever:
+		return true
+	case StartWorkflowParamsReuseTerminate:
 		return true
 	default:
 		return false
 	}
 }
+
+// Defines values for QueryWorkflowParamsStale.
+const (
+	Ok QueryWorkflowParamsStale = "ok"
+)
+
+// Valid indicates whether the value is a known member of the QueryWorkflowParamsStale enum.
+func (e QueryWorkflowParamsStale) Valid() bool {
+	switch e {
+	case Ok:
+		return true
+	default:
+		return false
+	}
+}
+
+// Answer The answer to a query.
+type Answer struct {
+	// AgeMs With stale: how long ago this instance was shown to be the owner.
+	AgeMs int64 `json:"age_ms,omitempty,omitzero"`
+
+	// Failure The one shape of a failure; see docs/protocol.md.
+	Failure *Failure `json:"failure,omitempty"`
+
+	// Result Any JSON, or a string if `result_encoding` is there.
+	Result json.RawMessage `json:"result,omitempty,omitzero"`
+
+	// ResultEncoding The result is not JSON.
+	ResultEncoding Encoding `json:"result_encoding,omitempty,omitzero"`
+	RunID          string   `json:"run_id"`
+	WorkflowID     string   `json:"workflow_id"`
+}
+
+// Encoding The result is not JSON.
+type Encoding string
 
 // Ended defines model for Ended.
 type Ended struct {
@@ -123,6 +203,9 @@ type HistoryPage struct {
 
 // Pending What a running run waits for. Only where one workflow was asked for.
 type Pending struct {
+	// Children Open children, and workflows that are awaited.
+	Children []PendingChild `json:"children,omitempty,omitzero"`
+
 	// Inputs Inputs that wait because the run is stuck.
 	Inputs int64 `json:"inputs"`
 
@@ -130,7 +213,24 @@ type Pending struct {
 	Signals []PendingSignal `json:"signals"`
 	Tasks   []PendingTask   `json:"tasks"`
 	Timers  []PendingTimer  `json:"timers"`
+
+	// Updates Updates that are not answered yet.
+	Updates []PendingUpdate `json:"updates,omitempty,omitzero"`
 }
+
+// PendingChild defines model for PendingChild.
+type PendingChild struct {
+	// Child Number of its history event.
+	Child       int64                   `json:"child"`
+	ClosePolicy PendingChildClosePolicy `json:"close_policy,omitempty,omitzero"`
+
+	// Type Absent if the workflow is only awaited.
+	Type       string `json:"type,omitempty,omitzero"`
+	WorkflowID string `json:"workflow_id"`
+}
+
+// PendingChildClosePolicy defines model for PendingChild.ClosePolicy.
+type PendingChildClosePolicy string
 
 // PendingSignal defines model for PendingSignal.
 type PendingSignal struct {
@@ -164,6 +264,15 @@ type PendingTimer struct {
 
 	// Timer Number of its history event.
 	Timer int64 `json:"timer"`
+}
+
+// PendingUpdate defines model for PendingUpdate.
+type PendingUpdate struct {
+	Name string `json:"name"`
+
+	// Update Number of its history event.
+	Update   int64  `json:"update"`
+	UpdateID string `json:"update_id"`
 }
 
 // Problem RFC 9457.
@@ -218,6 +327,25 @@ type Stuck struct {
 	Tries int64 `json:"tries"`
 }
 
+// Update An update of a run.
+type Update struct {
+	// Failure The one shape of a failure; see docs/protocol.md.
+	Failure *Failure `json:"failure,omitempty"`
+	Name    string   `json:"name"`
+
+	// Open Not answered yet.
+	Open bool `json:"open"`
+
+	// Result Any JSON, or a string if `result_encoding` is there.
+	Result json.RawMessage `json:"result,omitempty,omitzero"`
+
+	// ResultEncoding The result is not JSON.
+	ResultEncoding Encoding `json:"result_encoding,omitempty,omitzero"`
+	RunID          string   `json:"run_id"`
+	UpdateID       string   `json:"update_id"`
+	WorkflowID     string   `json:"workflow_id"`
+}
+
 // Workflow A workflow's current run.
 type Workflow struct {
 	// ClosedAt Absent while running.
@@ -236,10 +364,10 @@ type Workflow struct {
 	Result json.RawMessage `json:"result,omitempty,omitzero"`
 
 	// ResultEncoding The result is not JSON.
-	ResultEncoding WorkflowResultEncoding `json:"result_encoding,omitempty,omitzero"`
-	RunID          string                 `json:"run_id"`
-	StartedAt      time.Time              `json:"started_at"`
-	Status         Status                 `json:"status"`
+	ResultEncoding Encoding  `json:"result_encoding,omitempty,omitzero"`
+	RunID          string    `json:"run_id"`
+	StartedAt      time.Time `json:"started_at"`
+	Status         Status    `json:"status"`
 
 	// Stuck Why a running run does not go on; nothing is lost, its inputs wait.
 	Stuck *Stuck `json:"stuck,omitempty"`
@@ -254,9 +382,6 @@ type Workflow struct {
 	Version    int64  `json:"version"`
 	WorkflowID string `json:"workflow_id"`
 }
-
-// WorkflowResultEncoding The result is not JSON.
-type WorkflowResultEncoding string
 
 // WorkflowPage defines model for WorkflowPage.
 type WorkflowPage struct {
@@ -318,6 +443,19 @@ type StartWorkflowParams struct {
 	// business key. Without it the Idempotency-Key is the workflow ID.
 	ID string `form:"id,omitempty" json:"id,omitempty,omitzero"`
 
+	// Reuse When the ID of a known workflow may be used again: never (before its summary
+	// is dropped), failed (when its last run closed and did not complete), closed
+	// (when its last run closed), terminate (always; a run that is open is
+	// terminated). A repeat by Idempotency-Key is a repeat nevertheless.
+	Reuse StartWorkflowParamsReuse `form:"reuse,omitempty" json:"reuse,omitempty,omitzero"`
+
+	// Signal Give this signal to the run in the same step, whether it is started now or
+	// was open. The body is then an object with `input` and `payload`.
+	Signal string `form:"signal,omitempty" json:"signal,omitempty,omitzero"`
+
+	// Update As signal, for an update. Its ID is the Idempotency-Key.
+	Update string `form:"update,omitempty" json:"update,omitempty,omitzero"`
+
 	// Wait How long to wait for the run to close: seconds, or a number with ms, s or m.
 	// What is above one minute counts as one minute.
 	Wait Wait `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
@@ -326,6 +464,9 @@ type StartWorkflowParams struct {
 	// run knows is a repeat and changes nothing, whatever its body.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
+
+// StartWorkflowParamsReuse defines parameters for StartWorkflow.
+type StartWorkflowParamsReuse string
 
 // CancelWorkflowParams defines parameters for CancelWorkflow.
 type CancelWorkflowParams struct {
@@ -348,6 +489,19 @@ type GetHistoryParams struct {
 	// Cursor The `next_cursor` of the page before.
 	Cursor string `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
+
+// QueryWorkflowJSONBody defines parameters for QueryWorkflow.
+type QueryWorkflowJSONBody = interface{}
+
+// QueryWorkflowParams defines parameters for QueryWorkflow.
+type QueryWorkflowParams struct {
+	// Stale ok: answer at once, also if this instance is the owner no longer and does not
+	// know it yet; `age_ms` says how long ago it was shown to be.
+	Stale QueryWorkflowParamsStale `form:"stale,omitempty" json:"stale,omitempty,omitzero"`
+}
+
+// QueryWorkflowParamsStale defines parameters for QueryWorkflow.
+type QueryWorkflowParamsStale string
 
 // GetResultParams defines parameters for GetResult.
 type GetResultParams struct {
@@ -379,11 +533,38 @@ type TerminateWorkflowParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// UpdateWorkflowJSONBody defines parameters for UpdateWorkflow.
+type UpdateWorkflowJSONBody = interface{}
+
+// UpdateWorkflowParams defines parameters for UpdateWorkflow.
+type UpdateWorkflowParams struct {
+	// Wait How long to wait for the run to close: seconds, or a number with ms, s or m.
+	// What is above one minute counts as one minute.
+	Wait Wait `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
+
+	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
+	// run knows is a repeat and changes nothing, whatever its body.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// GetUpdateParams defines parameters for GetUpdate.
+type GetUpdateParams struct {
+	// Wait How long to wait for the run to close: seconds, or a number with ms, s or m.
+	// What is above one minute counts as one minute.
+	Wait Wait `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
+}
+
 // StartWorkflowJSONRequestBody defines body for StartWorkflow for application/json ContentType.
 type StartWorkflowJSONRequestBody = StartWorkflowJSONBody
 
+// QueryWorkflowJSONRequestBody defines body for QueryWorkflow for application/json ContentType.
+type QueryWorkflowJSONRequestBody = QueryWorkflowJSONBody
+
 // SignalWorkflowJSONRequestBody defines body for SignalWorkflow for application/json ContentType.
 type SignalWorkflowJSONRequestBody = SignalWorkflowJSONBody
+
+// UpdateWorkflowJSONRequestBody defines body for UpdateWorkflow for application/json ContentType.
+type UpdateWorkflowJSONRequestBody = UpdateWorkflowJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -402,6 +583,9 @@ type ServerInterface interface {
 	// GetHistory The history events of a workflow's current run, in order
 	// (GET /v1/workflows/{id}/history)
 	GetHistory(w http.ResponseWriter, r *http.Request, id WorkflowID, params GetHistoryParams)
+	// QueryWorkflow Ask the workflow's current run
+	// (POST /v1/workflows/{id}/queries/{name})
+	QueryWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, name string, params QueryWorkflowParams)
 	// GetResult The result of a workflow, waiting for it if asked to
 	// (GET /v1/workflows/{id}/result)
 	GetResult(w http.ResponseWriter, r *http.Request, id WorkflowID, params GetResultParams)
@@ -411,6 +595,12 @@ type ServerInterface interface {
 	// TerminateWorkflow Close the workflow's current run at once
 	// (POST /v1/workflows/{id}/terminate)
 	TerminateWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, params TerminateWorkflowParams)
+	// UpdateWorkflow Let the workflow's current run do something, and wait for its answer if asked to
+	// (POST /v1/workflows/{id}/updates/{name})
+	UpdateWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, name string, params UpdateWorkflowParams)
+	// GetUpdate The answer to an update, waiting for it if asked to
+	// (GET /v1/workflows/{id}/updates/{name}/{update_id})
+	GetUpdate(w http.ResponseWriter, r *http.Request, id WorkflowID, name string, updateID string, params GetUpdateParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -538,6 +728,45 @@ func (siw *ServerInterfaceWrapper) StartWorkflow(w http.ResponseWriter, r *http.
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "id"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "reuse" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reuse", r.URL.Query(), &params.Reuse, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reuse"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reuse", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "signal" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "signal", r.URL.Query(), &params.Signal, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "signal"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "signal", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "update" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "update", r.URL.Query(), &params.Update, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "update"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "update", Err: err})
 		}
 		return
 	}
@@ -744,6 +973,57 @@ func (siw *ServerInterfaceWrapper) GetHistory(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// QueryWorkflow operation middleware
+func (siw *ServerInterfaceWrapper) QueryWorkflow(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkflowID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params QueryWorkflowParams
+
+	// ------------- Optional query parameter "stale" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stale", r.URL.Query(), &params.Stale, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "stale"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "stale", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.QueryWorkflow(w, r, id, name, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetResult operation middleware
 func (siw *ServerInterfaceWrapper) GetResult(w http.ResponseWriter, r *http.Request) {
 
@@ -921,6 +1201,138 @@ func (siw *ServerInterfaceWrapper) TerminateWorkflow(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// UpdateWorkflow operation middleware
+func (siw *ServerInterfaceWrapper) UpdateWorkflow(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkflowID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateWorkflowParams
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", r.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "wait"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "wait", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateWorkflow(w, r, id, name, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUpdate operation middleware
+func (siw *ServerInterfaceWrapper) GetUpdate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkflowID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "update_id" -------------
+	var updateID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "update_id", r.PathValue("update_id"), &updateID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "update_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUpdateParams
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", r.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "wait"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "wait", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUpdate(w, r, id, name, updateID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -1047,6 +1459,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/history", wrapper.GetHistory)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/result", wrapper.GetResult)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/signals/{name}", wrapper.SignalWorkflow)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/queries/{name}", wrapper.QueryWorkflow)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/updates/{name}", wrapper.UpdateWorkflow)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/updates/{name}/{update_id}", wrapper.GetUpdate)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/cancel", wrapper.CancelWorkflow)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows/{id}/terminate", wrapper.TerminateWorkflow)
 

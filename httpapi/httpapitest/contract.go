@@ -25,6 +25,7 @@ func Contract(t *testing.T, e httpapi.Engine, prefix string) {
 	t.Run("signal", c.signal)
 	t.Run("failed run", c.failed)
 	t.Run("ended run", c.ended)
+	t.Run("update and query", c.update)
 	t.Run("unknown workflow", c.unknown)
 	t.Run("wait ends with its context", c.waitEnds)
 	t.Run("history is dense", c.history)
@@ -170,6 +171,53 @@ func (c contract) ended(t *testing.T) {
 		}
 		c.submit(t, id, e.command("e2"), record.OutcomeRepeated)
 		c.submit(t, id, e.command("e3"), record.OutcomeClosed)
+	}
+}
+
+func (c contract) update(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	id := c.id(t, "update")
+	update := func(command, name, payload string) *record.Update {
+		return &record.Update{CommandID: command, Name: name, Payload: []byte(payload), Reply: true}
+	}
+	c.submit(t, id, update("u0", Rename, `{"name":"Bob"}`), record.OutcomeNotFound)
+	c.submit(t, id, start("u1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+	c.submit(t, id, update("u2", Rename, `{"name":"Bob"}`), record.OutcomeApplied)
+	c.submit(t, id, update("u2", Rename, `{"name":"Bob"}`), record.OutcomeRepeated)
+	c.submit(t, id, update("u3", Rename, `{"nme":"Bob"}`), record.OutcomeInvalid)
+	c.submit(t, id, update("u4", "dress", `{}`), record.OutcomeInvalid)
+	if r := c.submit(t, id, update("u5", Rename, `{"name":""}`), record.OutcomeRefused); !strings.Contains(r.Detail, NameMissing) {
+		t.Errorf("the detail %q does not say why", r.Detail)
+	}
+	if err := c.WaitUpdate(ctx, id, "u2"); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := c.Update(ctx, id, "u2"); err != nil || u.Open || string(u.Result) != `"Ada"` || u.Name != Rename || u.Run.IsZero() {
+		t.Errorf("the update is %+v, %v", u, err)
+	}
+	for _, unknown := range []string{"u3", "u5", "never"} {
+		if u, err := c.Update(ctx, id, unknown); !errors.Is(err, httpapi.ErrNotFound) {
+			t.Errorf("update %s is %+v, %v", unknown, u, err)
+		}
+	}
+	for _, stale := range []bool{false, true} {
+		a, age, err := c.Query(ctx, id, Name, nil, stale)
+		if err != nil || a.Outcome != record.OutcomeApplied || string(a.Result) != `"Bob"` || !stale && age != 0 {
+			t.Errorf("the query gives %+v, %v, %v", a, age, err)
+		}
+	}
+	if a, _, err := c.Query(ctx, id, "age", nil, false); err != nil || a.Outcome != record.OutcomeInvalid {
+		t.Errorf("an unknown query gives %+v, %v", a, err)
+	}
+	if a, _, err := c.Query(ctx, c.id(t, "nobody"), Name, nil, false); err != nil || a.Outcome != record.OutcomeNotFound {
+		t.Errorf("a query of nobody gives %+v, %v", a, err)
+	}
+	c.submit(t, id, &record.Terminate{CommandID: "u6", Reply: true}, record.OutcomeApplied)
+	c.closed(t, id)
+	c.submit(t, id, update("u7", Rename, `{"name":"Bob"}`), record.OutcomeClosed)
+	if u, err := c.Update(ctx, id, "u2"); err != nil || string(u.Result) != `"Ada"` {
+		t.Errorf("of a closed run, the update is %+v, %v", u, err)
 	}
 }
 

@@ -18,7 +18,12 @@ const (
 	Echo     = "echo"
 	Greeting = "greeting"
 	Finish   = "finish"
+	Name     = "name"   // a query: whom a greeting greets
+	Rename   = "rename" // an update: it greets another
 )
+
+// NameMissing is why a greeting refuses to be renamed.
+const NameMissing = "the name is missing"
 
 // Person is the input of a greeting.
 type Person struct {
@@ -43,9 +48,21 @@ func FinishSignal() workflow.Signal[Word] { return workflow.NewSignal[Word](Fini
 // Definitions are the workflow types of the contract, for an engine that runs them.
 func Definitions() []workflow.Definition {
 	finish := FinishSignal()
+	name, rename := workflow.NewQuery[struct{}, string](Name), workflow.NewUpdate[Person, string](Rename)
 	return []workflow.Definition{
 		workflow.Define(Echo, func(_ workflow.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil }),
 		workflow.Define(Greeting, func(ctx workflow.Context, p Person) (Greeted, error) {
+			name.Handle(ctx, func(struct{}) (string, error) { return p.Name, nil })
+			rename.Handle(ctx, func(_ workflow.Context, to Person) (string, error) {
+				was := p.Name
+				p = to
+				return was, nil
+			}, workflow.Validate(func(to Person) error {
+				if to.Name == "" {
+					return errors.New(NameMissing)
+				}
+				return nil
+			}))
 			w, err := finish.Receive(ctx)
 			if err != nil {
 				return Greeted{}, err
@@ -54,6 +71,6 @@ func Definitions() []workflow.Definition {
 				return Greeted{}, errors.New(w.Fail)
 			}
 			return Greeted{w.Word + " " + p.Name}, nil
-		}, finish),
+		}, finish, name, rename),
 	}
 }

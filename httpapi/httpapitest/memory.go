@@ -3,6 +3,7 @@ package httpapitest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -42,6 +43,7 @@ type Cluster struct {
 type instance struct {
 	run      httpapi.Run
 	history  []record.HistoryEvent
+	updates  map[string][]byte // answers
 	commands map[string]bool
 	input    uint64
 	person   Person
@@ -183,6 +185,8 @@ func (e *Engine) apply(w *instance, workflowID string, command record.Body) reco
 		return e.start(w, workflowID, b)
 	case *record.Signal:
 		return e.signal(w, workflowID, b)
+	case *record.Update:
+		return e.update(w, workflowID, b)
 	case *record.Cancel:
 		return e.end(w, workflowID, b.CommandID, b.Run, &record.CancelRequested{CommandID: b.CommandID, Reason: b.Reason, By: b.By}, b.Reason)
 	case *record.Terminate:
@@ -214,7 +218,7 @@ func (e *Engine) start(w *instance, workflowID string, b *record.Start) record.R
 	if err := def.CheckInput(b.Input); err != nil {
 		return answer(nil, workflowID, b.CommandID, record.OutcomeInvalid, fmt.Sprintf("input of workflow type %q: %v", b.Type, err))
 	}
-	w = &instance{commands: map[string]bool{b.CommandID: true}, input: hash}
+	w = &instance{updates: map[string][]byte{}, commands: map[string]bool{b.CommandID: true}, input: hash}
 	w.run.Row = record.RunRow{
 		WorkflowID: workflowID, Type: b.Type, Version: 1, Status: record.StatusRunning, StartedAt: e.c.now,
 		Run: record.DeriveRunID(workflowID, record.Origin{Topic: record.TopicCommands, Offset: e.c.offset}, e.c.now),
@@ -262,6 +266,77 @@ func (e *Engine) signal(w *instance, workflowID string, b *record.Signal) record
 	e.complete(w, result)
 	return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
 }
+
+// update renames whom a greeting greets.
+func (e *Engine) update(w *instance, workflowID string, b *record.Update) record.Reply {
+	switch {
+	case w == nil:
+		return answer(nil, workflowID, b.CommandID, record.OutcomeNotFound, fmt.Sprintf("no workflow has the ID %q", workflowID))
+	case w.commands[b.CommandID]:
+		return answer(w, workflowID, b.CommandID, record.OutcomeRepeated, "")
+	case w.run.Row.Status.Closed():
+		return answer(w, workflowID, b.CommandID, record.OutcomeClosed, fmt.Sprintf("run %s is %s", w.run.Row.Run, w.run.Row.Status))
+	}
+	if err := e.c.defs[w.run.Row.Type].CheckUpdate(b.Name, b.Payload); err != nil {
+		return answer(w, workflowID, b.CommandID, record.OutcomeInvalid, fmt.Sprintf("update %q: %v", b.Name, err))
+	}
+	var to Person
+	if err := json.Unmarshal(b.Payload, &to); err != nil || to.Name == "" {
+		return answer(w, workflowID, b.CommandID, record.OutcomeRefused, NameMissing)
+	}
+	w.commands[b.CommandID] = true
+	e.add(w, &record.UpdateReceived{Name: b.Name, Payload: b.Payload, CommandID: b.CommandID})
+	was, err := json.Marshal(w.person.Name)
+	if err != nil {
+		panic("httpapitest: a name: " + err.Error())
+	}
+	w.updates[b.CommandID] = was
+	e.add(w, &record.UpdateCompleted{Update: w.run.Row.Events, Result: was})
+	w.person = to
+	return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
+}
+
+// Query answers as the workflow would.
+func (e *Engine) Query(_ context.Context, workflowID, name string, input []byte, stale bool) (record.Answer, time.Duration, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	w, err := e.find(workflowID)
+	switch {
+	case errors.Is(err, httpapi.ErrNotFound):
+		return record.Answer{Outcome: record.OutcomeNotFound, Detail: fmt.Sprintf("no workflow has the ID %q", workflowID)}, 0, nil
+	case err != nil:
+		return record.Answer{}, 0, err
+	}
+	a := record.Answer{Run: w.run.Row.Run, Outcome: record.OutcomeApplied}
+	if err := e.c.defs[w.run.Row.Type].CheckQuery(name, input); err != nil {
+		a.Outcome, a.Detail = record.OutcomeInvalid, err.Error()
+		return a, 0, nil
+	}
+	a.Result, err = json.Marshal(w.person.Name)
+	age := time.Duration(0)
+	if stale {
+		age = time.Second
+	}
+	return a, age, err
+}
+
+// Update is answered as soon as it is known.
+func (e *Engine) Update(_ context.Context, workflowID, updateID string) (httpapi.Update, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	w, err := e.find(workflowID)
+	if err != nil {
+		return httpapi.Update{}, err
+	}
+	was, ok := w.updates[updateID]
+	if !ok {
+		return httpapi.Update{}, httpapi.ErrNotFound
+	}
+	return httpapi.Update{Run: w.run.Row.Run, Name: Rename, Result: was}, nil
+}
+
+// WaitUpdate waits for nothing.
+func (e *Engine) WaitUpdate(context.Context, string, string) error { return nil }
 
 // end cancels or terminates; a greeting that is cancelled ends at once.
 func (e *Engine) end(w *instance, workflowID, commandID string, run record.RunID, event record.HistoryBody, reason string) record.Reply {

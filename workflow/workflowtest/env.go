@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ type Env struct {
 	locals   map[string]bool // attempts of local tasks that are on their way or done
 	ids      []string        // workflows that were started
 	sent     []Sent
+	updates  map[string]func(result []byte, failure *workflow.Failure) // by command ID
 	began    bool
 }
 
@@ -85,7 +87,7 @@ func With(defs ...workflow.Definition) Option {
 // New makes an Env for a workflow type. It ends with the test.
 func New(t testing.TB, def workflow.Definition, opts ...Option) *Env {
 	t.Helper()
-	e := &Env{t: t, def: def, id: "test", start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), handlers: map[string]func(Call) ([]byte, error){}, locals: map[string]bool{}}
+	e := &Env{t: t, def: def, id: "test", start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), handlers: map[string]func(Call) ([]byte, error){}, locals: map[string]bool{}, updates: map[string]func([]byte, *workflow.Failure){}}
 	for _, o := range opts {
 		o(e)
 	}
@@ -172,6 +174,82 @@ func SignalAfter[T any](e *Env, age time.Duration, signal workflow.Signal[T], pa
 		e.t.Fatalf("workflowtest: the payload of signal %s: %v", signal.Name(), err)
 	}
 	e.after(age, plan{body: func() record.Body { return &record.Signal{Name: signal.Name(), Payload: b} }})
+}
+
+// UpdateAfter sends the workflow an update when it is so old, and calls done, unless it is
+// nil, with its answer. An update that was refused, or failed, is a *workflow.Failure.
+func UpdateAfter[In, Out any](e *Env, age time.Duration, update workflow.Update[In, Out], in In, done func(out Out, err error)) {
+	e.t.Helper()
+	b, err := json.Marshal(in)
+	if err != nil {
+		e.t.Fatalf("workflowtest: the payload of update %s: %v", update.Name(), err)
+	}
+	id := fmt.Sprintf("update-%d", len(e.updates))
+	e.updates[id] = func(result []byte, failure *workflow.Failure) {
+		var out Out
+		switch {
+		case done == nil:
+		case failure != nil:
+			done(out, failure)
+		default:
+			if err := json.Unmarshal(result, &out); err != nil {
+				e.t.Fatalf("workflowtest: the answer %s to update %s is no %T: %v", result, update.Name(), out, err)
+			}
+			done(out, nil)
+		}
+	}
+	e.after(age, plan{body: func() record.Body {
+		return &record.Update{CommandID: id, Name: update.Name(), Payload: b, Reply: true}
+	}})
+}
+
+// answered tells of an update's answer.
+func (e *Env) answered(key string) {
+	e.t.Helper()
+	var received uint64
+	for _, ev := range e.History() {
+		switch b := ev.Body.(type) {
+		case *record.UpdateReceived:
+			if partition.UpdateKey(e.id, b.CommandID) == key {
+				received = ev.No
+			}
+		case *record.UpdateCompleted:
+			if b.Update != received {
+				continue
+			}
+			_, id, _ := strings.Cut(key, "\x00")
+			if done := e.updates[id]; done != nil {
+				e.updates[id] = nil
+				done(b.Result, b.Failure)
+			}
+			return
+		}
+	}
+}
+
+// Ask asks the workflow, in a function given to After, or when it has closed.
+func Ask[In, Out any](e *Env, query workflow.Query[In, Out], in In) (out Out, err error) {
+	e.t.Helper()
+	b, err := json.Marshal(in)
+	if err != nil {
+		e.t.Fatalf("workflowtest: the input of query %s: %v", query.Name(), err)
+	}
+	var a record.Answer
+	e.batch(func() error {
+		var err error
+		a, err = e.part.Query(e.id, query.Name(), b)
+		return err
+	})
+	switch {
+	case a.Outcome.Rejected():
+		return out, &workflow.Failure{Kind: workflow.FailureEngine, Code: a.Outcome.String(), Message: a.Detail}
+	case a.Failure != nil:
+		return out, a.Failure
+	}
+	if err := json.Unmarshal(a.Result, &out); err != nil {
+		e.t.Fatalf("workflowtest: the answer %s to query %s is no %T: %v", a.Result, query.Name(), out, err)
+	}
+	return out, nil
 }
 
 // CancelAfter asks the workflow to end when it is so old.
@@ -308,9 +386,17 @@ func (e *Env) batch(steps func() error) {
 		e.t.Fatalf("workflowtest: %d decisions have another input in replay than they had before (C4): the code is not deterministic; a range over a map, time.Now or a shared variable does that", n)
 	}
 	for _, r := range b.Replies {
-		if r.Outcome.Rejected() {
+		switch done := e.updates[r.CommandID]; {
+		case !r.Outcome.Rejected():
+		case done == nil:
 			e.t.Fatalf("workflowtest: the start is refused: %s", r.Detail)
+		default:
+			delete(e.updates, r.CommandID)
+			done(nil, &workflow.Failure{Kind: workflow.FailureEngine, Code: r.Outcome.String(), Message: r.Detail})
 		}
+	}
+	for _, key := range b.Answered {
+		e.answered(key)
 	}
 	for i := range b.Outputs {
 		e.output(&b.Outputs[i])

@@ -246,3 +246,80 @@ func TestChildren(t *testing.T) {
 		t.Errorf("stand-in: %q, %v", got, err)
 	}
 }
+
+var (
+	total = workflow.NewQuery[struct{}, int]("total")
+	add   = workflow.NewUpdate[int, int]("add")
+	close = workflow.NewSignal[string]("close")
+)
+
+// cart adds what updates bring, each after a day.
+var cart = workflow.Define("cart", func(ctx workflow.Context, n int) (int, error) {
+	total.Handle(ctx, func(struct{}) (int, error) { return n, nil })
+	add.Handle(ctx, func(ctx workflow.Context, by int) (int, error) {
+		if err := workflow.Sleep(ctx, 24*time.Hour); err != nil {
+			return 0, err
+		}
+		n += by
+		return n, nil
+	}, workflow.Validate(func(by int) error {
+		if by > 10 {
+			return fmt.Errorf("%d is too many", by)
+		}
+		return nil
+	}))
+	if _, err := close.Receive(ctx); err != nil {
+		return 0, err
+	}
+	return n, errors.Join(workflow.UpdatesDone(ctx))
+}, total, add, close)
+
+func TestUpdatesAndQueries(t *testing.T) {
+	t.Parallel()
+	for _, opts := range [][]workflowtest.Option{nil, {workflowtest.CrashEachStep()}} {
+		env := workflowtest.New(t, cart, opts...)
+		var answers []string
+		note := func(out int, err error) { answers = append(answers, fmt.Sprint(out, err)) }
+		workflowtest.UpdateAfter(env, time.Hour, add, 1, note)
+		workflowtest.UpdateAfter(env, 2*time.Hour, add, 11, note)
+		workflowtest.UpdateAfter(env, 30*time.Hour, add, 2, note)
+		env.After(29*time.Hour, func() { note(workflowtest.Ask(env, total, struct{}{})) })
+		workflowtest.SignalAfter(env, 31*time.Hour, close, "")
+		got, err := workflowtest.Run[int](env, 5)
+		if err != nil || got != 8 {
+			t.Errorf("the cart has %d, %v", got, err)
+		}
+		note(workflowtest.Ask(env, total, struct{}{}))
+		want := `0 engine update_refused: update "add": application: 11 is too many|6 <nil>|6 <nil>|8 <nil>|8 <nil>`
+		if s := strings.Join(answers, "|"); s != want {
+			t.Errorf("the answers are\n%s, want\n%s", s, want)
+		}
+	}
+}
+
+// TestReceiveWhere: signals are taken out of their order, and the others stay.
+func TestReceiveWhere(t *testing.T) {
+	t.Parallel()
+	number := workflow.NewSignal[int]("number")
+	pick := workflow.Define("pick", func(ctx workflow.Context, n int) ([]int, error) {
+		var out []int
+		for _, want := range []func(int) bool{func(v int) bool { return v > n }, func(v int) bool { return v%2 == 0 }, func(int) bool { return true }} {
+			v, err := number.ReceiveWhere(ctx, want)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, v)
+		}
+		return out, nil
+	}, number)
+	for _, opts := range [][]workflowtest.Option{nil, {workflowtest.CrashEachStep()}} {
+		env := workflowtest.New(t, pick, opts...)
+		for i, v := range []int{1, 3, 9, 4} {
+			workflowtest.SignalAfter(env, time.Duration(i)*time.Hour, number, v)
+		}
+		got, err := workflowtest.Run[[]int](env, 5)
+		if err != nil || fmt.Sprint(got) != "[9 4 1]" {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+}

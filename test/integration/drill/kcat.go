@@ -110,7 +110,7 @@ func playKcat(ctx context.Context, log *journal) (_ *kcatLine, err error) {
 		return line, err
 	}
 	line.Status = string(w.Status)
-	line.OK = len(line.Missing)+len(line.Unplayed) == 0 && w.Status == api.Completed
+	line.OK = len(line.Missing)+len(line.Unplayed) == 0 && w.Status == api.StatusCompleted
 	return line, sys.Stop()
 }
 

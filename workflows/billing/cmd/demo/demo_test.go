@@ -119,7 +119,7 @@ func TestProgress(t *testing.T) {
 	for i, s := range []string{"consumption", "payment", "invoice", "email"} {
 		oneMonth = append(oneMonth, `"kind":"task_scheduled","service":"`+s+`","operation":"do"`, fmt.Sprintf(`"kind":"task_completed","task":%d`, 4+2*i))
 	}
-	running := func(p api.Pending) *client.Workflow { return &client.Workflow{Status: api.Running, Pending: &p} }
+	running := func(p api.Pending) *client.Workflow { return &client.Workflow{Status: api.StatusRunning, Pending: &p} }
 	for name, c := range map[string]struct {
 		run    *client.Workflow
 		events []json.RawMessage
@@ -140,10 +140,10 @@ func TestProgress(t *testing.T) {
 		},
 		"billed one month": {running(api.Pending{}), events(oneMonth...), progress{billed: 1, last: "email.do completed"}},
 		"completed": {
-			&client.Workflow{Status: api.Completed}, events(append(oneMonth, `"kind":"signal_received","name":"unsubscribe"`, `"kind":"run_completed"`)...),
+			&client.Workflow{Status: api.StatusCompleted}, events(append(oneMonth, `"kind":"signal_received","name":"unsubscribe"`, `"kind":"run_completed"`)...),
 			progress{billed: 1, closed: true, last: "completed", waiting: "done"},
 		},
-		"stuck": {&client.Workflow{Status: api.Running, Stuck: &api.Stuck{Code: "panic"}}, events(oneMonth[:1]...), progress{last: "started", waiting: "stuck: panic"}},
+		"stuck": {&client.Workflow{Status: api.StatusRunning, Stuck: &api.Stuck{Code: "panic"}}, events(oneMonth[:1]...), progress{last: "started", waiting: "stuck: panic"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -37,7 +37,7 @@ type event struct {
 
 // progressOf reads a run and its history.
 func progressOf(customer string, w *client.Workflow, history []json.RawMessage, now time.Time) (progress, error) {
-	p := progress{customer: customer, known: true, closed: w.Status != api.Running, failed: w.Status == api.Failed}
+	p := progress{customer: customer, known: true, closed: w.Status != api.StatusRunning, failed: w.Status == api.StatusFailed}
 	tasks := map[int64]event{}
 	for _, raw := range history {
 		var e event
@@ -79,9 +79,9 @@ func progressOf(customer string, w *client.Workflow, history []json.RawMessage, 
 // waiting says what a run waits for.
 func waiting(w *client.Workflow, now time.Time) string {
 	switch {
-	case w.Status == api.Failed && w.Failure != nil:
+	case w.Status == api.StatusFailed && w.Failure != nil:
 		return "failed: " + w.Failure.Code
-	case w.Status != api.Running:
+	case w.Status != api.StatusRunning:
 		return "done"
 	case w.Stuck != nil:
 		return "stuck: " + w.Stuck.Code
