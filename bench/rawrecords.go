@@ -74,7 +74,7 @@ func newRawRecords(namespace string, w workload, n int, payload func() []byte) *
 		}
 		if turn < w.steps {
 			task := record.TaskRow{No: no + 1, Service: service, Operation: operation}
-			r.tasks = append(r.tasks, kafkaRecord(names, codec.EncodeTask(&run, &task, 1, payload())))
+			r.tasks = append(r.tasks, kafkaRecord(names, codec.EncodeTask(&run, &task, 1, payload(), nil)))
 			input = &record.HistoryTaskCompleted{Task: task.No, Result: payload()}
 		}
 		no += 2

@@ -149,6 +149,8 @@ func decodeCommand(w *wire, value []byte) record.Body {
 		return decodeStart(w, value, reply)
 	case cmd == CommandStartWith:
 		return decodeStartWith(w, value, reply)
+	case cmd == CommandAnswer:
+		return decodeAnswer(w, value, reply)
 	case cmd == CommandUpdate || w.command == nil && w.update != nil:
 		if why := checkUpdate(w); why != nil {
 			return why
@@ -309,17 +311,12 @@ func printable(v []byte) bool {
 }
 
 func decodeEvent(w *wire, value []byte) record.Body {
-	failed := false
 	switch string(w.event) {
-	case EventCompleted:
-	case EventFailed:
-		failed = true
+	case EventCompleted, EventFailed, EventStarted, EventHeartbeat:
 	case "":
 		return bad(CodeEventMissing, "header %s is missing: set it to %s or %s", HeaderEvent, EventCompleted, EventFailed)
-	case EventStarted, EventHeartbeat:
-		return bad(CodeEventUnknown, "header %s is %q, which is reserved for a later release; known are %s and %s", HeaderEvent, w.event, EventCompleted, EventFailed)
 	default:
-		return bad(CodeEventUnknown, "header %s is %q; known are %s and %s", HeaderEvent, clip(w.event), EventCompleted, EventFailed)
+		return bad(CodeEventUnknown, "header %s is %q; known are %s, %s, %s and %s", HeaderEvent, clip(w.event), EventCompleted, EventFailed, EventStarted, EventHeartbeat)
 	}
 	if len(w.task) == 0 {
 		return bad(CodeTaskMissing, "header %s is missing: copy it from the task's record", HeaderTask)
@@ -335,14 +332,43 @@ func decodeEvent(w *wire, value []byte) record.Body {
 	if err != nil {
 		return bad(CodeAttemptInvalid, "header %s is %q, not a number from 1: copy it from the task's record, or leave it out", HeaderAttempt, clip(w.attempt))
 	}
-	if !failed {
+	switch string(w.event) {
+	case EventCompleted:
 		return &record.TaskCompleted{Task: task, Attempt: attempt, Result: value}
+	case EventStarted:
+		return &record.TaskBeat{Task: task, Attempt: attempt, Started: true}
+	case EventHeartbeat:
+		if len(value) > detailsBytesMax {
+			return bad(CodePayloadTooLarge, "the details of a heartbeat have %d bytes, at most %d are allowed: store them elsewhere and send a reference", len(value), detailsBytesMax)
+		}
+		return &record.TaskBeat{Task: task, Attempt: attempt, Details: value}
 	}
 	e := &record.TaskFailed{Task: task, Attempt: attempt}
 	if why := decodeFailure(value, &e.Failure); why != nil {
 		return why
 	}
 	return e
+}
+
+// detailsBytesMax bounds the details of a heartbeat (machine.DetailsBytesMax).
+const detailsBytesMax = 16 << 10
+
+// decodeAnswer reads an event that somebody with a task's token has sent as a command.
+func decodeAnswer(w *wire, value []byte, reply bool) record.Body {
+	switch b := decodeEvent(w, value).(type) {
+	case *record.TaskCompleted:
+		b.CommandID, b.Reply = string(w.commandID), reply
+		return b
+	case *record.TaskFailed:
+		b.CommandID, b.Reply = string(w.commandID), reply
+		return b
+	case *record.TaskBeat:
+		b.CommandID, b.Reply = string(w.commandID), reply
+		return b
+	case *record.Undecodable:
+		return b
+	}
+	panic("codec: no event")
 }
 
 // decodeFailure reads the JSON of a failure. Only its message is asked of someone

@@ -110,7 +110,12 @@ func TestBadRecordsSayWhatAndHow(t *testing.T) {
 		"binary command ID":     {record.TopicCommands, "w", "1", append(hs("od-id", "\xff"), start...), CodeCommandIDInvalid, "UTF-8"},
 		"no event":              {record.TopicEvents, "w", "1", start, CodeEventMissing, "set it to completed or failed"},
 		"unknown event":         {record.TopicEvents, "w", "1", hs("od-event", "done"), CodeEventUnknown, `"done"; known`},
-		"heartbeat":             {record.TopicEvents, "w", "1", hs("od-event", "heartbeat"), CodeEventUnknown, "reserved"},
+		"large heartbeat":       {record.TopicEvents, "w", strings.Repeat("x", 17<<10), hs("od-event", "heartbeat", "od-task", taskText), CodePayloadTooLarge, "17408 bytes"},
+		"answer without event":  {record.TopicCommands, "w", "1", hs("od-cmd", "answer", "od-task", taskText), CodeEventMissing, "od-event"},
+		"update without ID":     {record.TopicCommands, "w", "1", hs("od-update", "u"), CodeCommandIDInvalid, "its answer is found by it"},
+		"start with nothing":    {record.TopicCommands, "w", "{}", hs("od-cmd", "start-with", "od-type", "t"), CodeStartWithInvalid, "od-signal and od-update"},
+		"start with no JSON":    {record.TopicCommands, "w", "1", hs("od-cmd", "start-with", "od-type", "t", "od-signal", "s"), CodeStartWithInvalid, "{\"input\":...,\"payload\":...}"},
+		"unknown reuse":         {record.TopicCommands, "w", "1", append(hs("od-reuse", "often"), start...), CodeReuseInvalid, "never, failed, closed and terminate"},
 		"no task":               {record.TopicEvents, "w", "1", event(), CodeTaskMissing, "copy it from the task's record"},
 		"bad task":              {record.TopicEvents, "w", "1", event("od-task", "7"), CodeTaskInvalid, "<run ID>.<number>"},
 		"long task":             {record.TopicEvents, "w", "1", event("od-task", long), CodeTaskInvalid, "longer than any"},
@@ -248,7 +253,7 @@ func TestAProblemThatIsNotJSONTravelsAsText(t *testing.T) {
 func TestTasksRoundTrip(t *testing.T) {
 	t.Parallel()
 	row := &record.RunRow{WorkflowID: "order-1", Run: record.RunID{1}, Type: "billing"}
-	out := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, 3, []byte(`{"n":1}`))
+	out := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, 3, []byte(`{"n":1}`), nil)
 	if out.Topic != record.TopicTasks || out.Service != "payment" || out.Run != row.Run || out.WorkflowID != "order-1" {
 		t.Errorf("%+v", out)
 	}
@@ -259,7 +264,7 @@ func TestTasksRoundTrip(t *testing.T) {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 	// The idempotency key is the same on every attempt.
-	next := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, 4, nil)
+	next := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, 4, nil, nil)
 	again, err := DecodeTask(next.Key, next.Value, next.Headers)
 	if err != nil || again.Key != got.Key || again.Attempt != 4 {
 		t.Errorf("attempt 4 has key %q, attempt 3 %q (%v)", again.Key, got.Key, err)

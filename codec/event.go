@@ -36,3 +36,33 @@ func event(workflowID, event string, task record.TaskID, attempt uint32, value [
 	}
 	return record.Output{Topic: record.TopicEvents, Key: key, Value: value, Headers: w.hs, Run: task.Run, WorkflowID: workflowID}
 }
+
+// EncodeBeat makes the record of a sign of life. The caller sets the partition.
+func EncodeBeat(workflowID string, e *record.TaskBeat) record.Output {
+	name := EventHeartbeat
+	if e.Started {
+		name = EventStarted
+	}
+	return event(workflowID, name, e.Task, e.Attempt, e.Details)
+}
+
+// EncodeAnswer makes a command of an event that somebody with a task's token sends. The
+// caller sets the partition.
+func EncodeAnswer(workflowID string, body record.Body) (out record.Output, commandID string) {
+	reply := false
+	switch b := body.(type) {
+	case *record.TaskCompleted:
+		out, commandID, reply = EncodeCompleted(workflowID, b), b.CommandID, b.Reply
+	case *record.TaskFailed:
+		out, commandID, reply = EncodeFailed(workflowID, b), b.CommandID, b.Reply
+	case *record.TaskBeat:
+		out, commandID, reply = EncodeBeat(workflowID, b), b.CommandID, b.Reply
+	default:
+		panic("codec: no answer of a task")
+	}
+	out.Topic = record.TopicCommands
+	more := newHeaders(3, len(CommandAnswer)+len(commandID)+1)
+	more.text(HeaderCommand, CommandAnswer)
+	out.Headers = append(out.Headers, command(&more, workflowID, out.Key, commandID, reply, nil).Headers...)
+	return out, commandID
+}

@@ -20,16 +20,20 @@ const (
 
 	// Of tasks.
 	HeaderOperation      = "od-op"
-	HeaderTask           = "od-task"    // <run ID>.<number>: the idempotency key
-	HeaderAttempt        = "od-attempt" // from 1
-	HeaderIdempotencyKey = "od-key"     // only where it is not od-task
+	HeaderTask           = "od-task"         // <run ID>.<number>: the idempotency key
+	HeaderAttempt        = "od-attempt"      // from 1
+	HeaderIdempotencyKey = "od-key"          // only where it is not od-task
+	HeaderStarted        = "od-started"      // 1: the engine wants to know when the attempt begins
+	HeaderTimeout        = "od-timeout-ms"   // of the attempt, where the workflow's code limits it
+	HeaderHeartbeat      = "od-heartbeat-ms" // between two signs of life, where the code asks for it
+	HeaderDetails        = "od-details"      // of the last heartbeat of an attempt before
 
 	HeaderReason = "od-reason" // of cancel and terminate: why, for people
 	HeaderBy     = "od-by"     // of cancel and terminate: who, for people
 	HeaderRun    = "od-run"    // of cancel and terminate: only this run
 
 	// Of events, with od-task and od-attempt of the task.
-	HeaderEvent = "od-event" // completed or failed
+	HeaderEvent = "od-event" // completed, failed, started or heartbeat
 
 	// Of records on internal.
 	HeaderForward = "od-fwd" // <topic>/<partition>/<offset>/<table version>/<hops>
@@ -57,12 +61,13 @@ const (
 	CommandSignal    = "signal"
 	CommandUpdate    = "update"
 	CommandStartWith = "start-with" // a start, and a signal or an update
+	CommandAnswer    = "answer"     // an event of a task by whoever has its token
 	CommandCancel    = "cancel"
 	CommandTerminate = "terminate"
 	EventCompleted   = "completed"
 	EventFailed      = "failed"
-	EventStarted     = "started"   // reserved
-	EventHeartbeat   = "heartbeat" // reserved
+	EventStarted     = "started"
+	EventHeartbeat   = "heartbeat"
 )
 
 // FormatVersion is the highest od-v that this binary reads.
@@ -88,6 +93,7 @@ const (
 type wire struct {
 	command, typ, signal, commandID, reply []byte
 	update, reuse                          []byte
+	started, timeout, heartbeat, details   []byte
 	task, attempt, event, operation, key   []byte
 	forward, version                       []byte
 	reason, by, run                        []byte
@@ -118,6 +124,14 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.update = v
 		case HeaderReuse:
 			w.reuse = v
+		case HeaderStarted:
+			w.started = v
+		case HeaderTimeout:
+			w.timeout = v
+		case HeaderHeartbeat:
+			w.heartbeat = v
+		case HeaderDetails:
+			w.details = v
 		case HeaderReply:
 			w.reply = v
 		case HeaderTask:

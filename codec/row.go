@@ -140,7 +140,9 @@ func DecodeCommandRow(k Key, value []byte) (record.CommandRow, error) {
 // DecodeAttemptRow decodes the attempts of a task.
 func DecodeAttemptRow(k Key, value []byte) (record.AttemptRow, error) {
 	r := newReader(value)
-	return decoded(&r, k, "attempt", record.AttemptRow{Task: k.No, Open: r.uint32(), NextAt: r.millis(), Last: r.attempts()})
+	return decoded(&r, k, "attempt", record.AttemptRow{
+		Task: k.No, Open: r.uint32(), NextAt: r.millis(), Last: r.attempts(), Free: r.uint32(), OutAt: r.millis(), BeatAt: r.millis(), Details: r.optional(),
+	})
 }
 
 func appendStuck(dst []byte, s *record.StuckRow) []byte {

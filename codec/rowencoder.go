@@ -176,10 +176,14 @@ func (e *RowEncoder) DeleteChunk(r *record.RunRow, no uint32) {
 
 // PutAttempt writes the attempts of an open task.
 func (e *RowEncoder) PutAttempt(r *record.RunRow, a *record.AttemptRow) {
-	b, n := e.row(RowAttempt, r, a.Task, 16+attemptsLen(a.Last))
+	b, n := e.row(RowAttempt, r, a.Task, 56+attemptsLen(a.Last)+len(a.Details))
 	b = binary.AppendUvarint(b, uint64(a.Open))
 	b = appendMillis(b, a.NextAt)
-	e.put(appendAttempts(b, a.Last), n, true)
+	b = appendAttempts(b, a.Last)
+	b = binary.AppendUvarint(b, uint64(a.Free))
+	b = appendMillis(b, a.OutAt)
+	b = appendMillis(b, a.BeatAt)
+	e.put(appendOptionalBytes(b, a.Details), n, true)
 }
 
 // DeleteAttempt deletes the attempts of a task.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/odradek/odradek/internal/fault"
 	"github.com/odradek/odradek/record"
@@ -16,13 +17,17 @@ type Task struct {
 	Operation  string
 	Key        string // idempotency key, the same on every attempt
 	ID         record.TaskID
-	Attempt    uint32 // from 1
-	Input      []byte // aliases the record's value
+	Attempt    uint32        // from 1
+	Input      []byte        // aliases the record's value
+	Started    bool          // the engine wants to know when the attempt begins
+	Timeout    time.Duration // of the attempt; 0: the worker's own
+	Heartbeat  time.Duration // between two signs of life; 0: none are asked for
+	Details    []byte        // of the last heartbeat of an attempt before; nil: none
 }
 
-// EncodeTask makes the record of an attempt of a task. The caller sets the
-// partition.
-func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input []byte) record.Output {
+// EncodeTask makes the record of an attempt of a task. details are those of the last
+// heartbeat, or nil. The caller sets the partition.
+func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, details []byte) record.Output {
 	id := record.TaskID{Run: row.Run, No: t.No}
 	w := newHeaders(5, len(row.WorkflowID)+len(t.Operation)+len(row.Type)+2*taskIDLen+30)
 	key := w.key(row.WorkflowID)
@@ -30,6 +35,20 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input []b
 	w.task(HeaderTask, id)
 	w.number(HeaderAttempt, uint64(attempt))
 	w.text(HeaderType, row.Type)
+	if !t.Limits.IsZero() {
+		if t.Limits.Queued > 0 || t.Limits.Heartbeat > 0 {
+			w.text(HeaderStarted, "1")
+		}
+		if t.Limits.Attempt > 0 {
+			w.number(HeaderTimeout, uint64(t.Limits.Attempt.Milliseconds()))
+		}
+		if t.Limits.Heartbeat > 0 {
+			w.number(HeaderHeartbeat, uint64(t.Limits.Heartbeat.Milliseconds()))
+		}
+	}
+	if details != nil {
+		w.text(HeaderDetails, string(details))
+	}
 	if fault.Off(fault.FreshKey) {
 		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s.%d", id, attempt))
 	}
@@ -87,10 +106,21 @@ func DecodeTask(key, value []byte, headers []record.Header) (Task, error) {
 	if t.Attempt, err = parseAttempt(w.attempt); err != nil || t.Attempt == 0 {
 		return Task{}, fmt.Errorf("%w: header %s is %q, not a number from 1", ErrTask, HeaderAttempt, clip(w.attempt))
 	}
+	t.Started, t.Details = string(w.started) == "1", w.details
+	t.Timeout, t.Heartbeat = parseMillis(w.timeout), parseMillis(w.heartbeat)
 	if t.Key == "" {
 		t.Key = t.ID.String()
 	}
 	return t, nil
+}
+
+// parseMillis is 0 for what is absent or no number: a hint of the engine's.
+func parseMillis(v []byte) time.Duration {
+	n, err := strconv.ParseUint(string(v), 10, 40)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
 }
 
 // parseAttempt: absent is 0.

@@ -305,3 +305,24 @@ func (r *reader) headers() []record.Header {
 	}
 	return hs
 }
+
+// appendOptionalBytes keeps nil apart from empty.
+func appendOptionalBytes(dst, v []byte) []byte {
+	return appendBytes(appendBool(dst, v != nil), v)
+}
+
+func (r *reader) optional() []byte {
+	there := r.bool()
+	v := r.bytes()
+	if !there {
+		return nil
+	}
+	return append([]byte{}, v...)
+}
+
+// rest is everything that is left.
+func (r *reader) rest() []byte {
+	v := r.b
+	r.b = nil
+	return v
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -138,9 +139,13 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 	if err != nil {
 		return usage(err)
 	}
+	taskKey, err := readKey(s.API.TaskTokenKeyFile)
+	if err != nil {
+		return usage(fmt.Errorf("api.task_token_key_file: %w", err))
+	}
 	api, err := httpapi.New(httpapi.Config{
 		Engine: newAPIEngine(instance, deployed.control.Table.Partitions, cfg.Workflows), InstanceID: pc.InstanceID,
-		Tokens: tokens, Logger: log.Logger, Observe: metrics.Request,
+		Tokens: tokens, TaskTokenKey: taskKey, Logger: log.Logger, Observe: metrics.Request,
 	})
 	if err != nil {
 		return usage(err)
@@ -286,4 +291,20 @@ func suffix() string {
 	b := make([]byte, 3)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)
+}
+
+// readKey reads a key from a file, without the line's end; no file is no key.
+func readKey(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the key: %w", err)
+	}
+	const least = 16
+	if b = bytes.TrimSpace(b); len(b) < least {
+		return nil, fmt.Errorf("the key in %s has %d bytes, at least %d are needed: make one with `openssl rand -hex 32`", path, len(b), least)
+	}
+	return b, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/httpapi/api"
 )
 
@@ -92,6 +93,10 @@ func roles() map[string]Role {
 		"POST /v1/workflows/{id}/terminate":      RoleOperator,
 
 		"GET /v1/workflows/{id}/updates/{name}/{update_id}": RoleViewer,
+
+		"POST /v1/tasks/{token}/complete":  RoleOperator,
+		"POST /v1/tasks/{token}/fail":      RoleOperator,
+		"POST /v1/tasks/{token}/heartbeat": RoleOperator,
 	}
 }
 
@@ -102,8 +107,9 @@ type principal struct {
 }
 
 type authenticator struct {
-	tokens []hashedToken
-	roles  map[string]Role
+	taskKey []byte // signs task tokens; empty: nobody does
+	tokens  []hashedToken
+	roles   map[string]Role
 }
 
 type hashedToken struct {
@@ -111,8 +117,8 @@ type hashedToken struct {
 	principal
 }
 
-func newAuthenticator(tokens []Token) (*authenticator, error) {
-	a := &authenticator{roles: roles()}
+func newAuthenticator(tokens []Token, taskKey []byte) (*authenticator, error) {
+	a := &authenticator{roles: roles(), taskKey: taskKey}
 	var errs []error
 	for i, t := range tokens {
 		sum, err := hex.DecodeString(t.SHA256)
@@ -138,6 +144,12 @@ func (a *authenticator) allow(r *http.Request, pattern string) (principal, *prob
 	}
 	if len(a.tokens) == 0 {
 		return principal{name: "anonymous", role: RoleAdmin}, nil
+	}
+	if path, of := strings.CutPrefix(r.URL.Path, "/v1/tasks/"); of && len(a.taskKey) > 0 { // the token lets in
+		token, _, _ := strings.Cut(path, "/")
+		if _, err := codec.ParseTaskToken(token, a.taskKey); err == nil {
+			return principal{name: "task token", role: RoleOperator}, nil
+		}
 	}
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "bearer") {

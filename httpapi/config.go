@@ -33,6 +33,10 @@ type Config struct {
 	InstanceID string
 	// Tokens that let in. None: everybody may do everything; see CheckBind.
 	Tokens []Token
+	// TaskTokenKey signs the tokens of tasks that are completed from outside. Whoever has
+	// a signed token needs no other one. Default: task tokens are not signed, and an
+	// operator's token is needed.
+	TaskTokenKey []byte
 	// PayloadBytesMax is the largest payload. Default 512 KB (F5).
 	PayloadBytesMax int64
 	// Timeout bounds a request, beside the time that it asked to wait. Default 30s:

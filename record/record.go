@@ -77,7 +77,7 @@ type Record struct {
 }
 
 // Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *TaskCompleted,
-// *TaskFailed, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
+// *TaskFailed, *TaskBeat, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
 // *ChildReport or *Await.
 type Body interface{ body() }
 
@@ -172,6 +172,9 @@ type TaskCompleted struct {
 	Task    TaskID
 	Attempt uint32 // 0: unknown, taken as the open one
 	Result  []byte
+	// By a task token, from outside:
+	CommandID string
+	Reply     bool
 }
 
 // TaskFailed is the event that an attempt of a task failed.
@@ -179,6 +182,20 @@ type TaskFailed struct {
 	Task    TaskID
 	Attempt uint32 // 0: unknown, taken as the open one
 	Failure Failure
+	// By a task token, from outside:
+	CommandID string
+	Reply     bool
+}
+
+// TaskBeat is the event that an attempt of a task is alive: it was started, or goes on.
+type TaskBeat struct {
+	Task    TaskID
+	Attempt uint32 // 0: unknown, taken as the open one
+	Started bool
+	Details []byte // for the next attempt; nil: as they were
+	// By a task token, from outside:
+	CommandID string
+	Reply     bool
 }
 
 // ChildStart asks for the run of a child (S4). It comes from an engine, as the next ones.
@@ -225,6 +242,7 @@ func (*Cancel) body()        {}
 func (*Terminate) body()     {}
 func (*TaskCompleted) body() {}
 func (*TaskFailed) body()    {}
+func (*TaskBeat) body()      {}
 func (*ChildStart) body()    {}
 func (*ChildStop) body()     {}
 func (*ChildReport) body()   {}

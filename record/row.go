@@ -134,6 +134,12 @@ type AttemptRow struct {
 	Open   uint32 // number of the open attempt: the one whose failure counts (W1)
 	NextAt Millis // when the open attempt goes out; 0: it is out
 	Last   []Attempt
+	Free   uint32 // attempts that the policy does not count
+	// Of the open attempt:
+	OutAt  Millis // when it went out; 0: with the task
+	BeatAt Millis // its last sign of life; 0: it was not started, as far as is known
+	// Details are those of the last heartbeat, of whatever attempt.
+	Details []byte
 }
 
 // StuckRow travels and is overwritten: why a run does not go on.
@@ -214,6 +220,7 @@ const (
 	OutcomeRefused             // the run's code refuses the update (422)
 	OutcomeUnanswered          // the run's code cannot answer the query (409)
 	OutcomeHistoryGone         // a query of a closed run whose history is dropped (410)
+	OutcomeTaskClosed          // nobody waits for the task, or the attempt, any more (409)
 )
 
 // Rejected reports whether the command changed nothing because it was refused.
@@ -244,6 +251,8 @@ func (o Outcome) String() string {
 		return "query_unanswered"
 	case OutcomeHistoryGone:
 		return "history_gone"
+	case OutcomeTaskClosed:
+		return "task_closed"
 	}
 	return "none"
 }
@@ -266,6 +275,8 @@ const (
 	DueStuck     DueKind = 3 // a StuckRow with RetryAt
 	DueRetention DueKind = 4 // a closed run whose chunks are to be dropped (F4)
 	DueSummary   DueKind = 5 // a SummaryRow that is to be dropped (F4)
+	DueTotal     DueKind = 7 // an open task's total time limit
+	DueAttempt   DueKind = 8 // the open attempt's limit: until it is started, or between signs of life
 	DueLocal     DueKind = 6 // an open local task, at Never: a takeover carries it out again
 )
 

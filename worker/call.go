@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -29,7 +31,9 @@ func (s *service) work(j *job) {
 	call := &Call{
 		Service: s.name, Operation: task.Operation, WorkflowID: task.WorkflowID, WorkflowType: task.Type,
 		Task: task.ID, Key: task.Key, Attempt: task.Attempt, Input: task.Input, Trace: traceOf(headers),
+		Details: task.Details, tokenKey: s.worker.cfg.TokenKey,
 	}
+	call.beats = newBeater(s, call, task.Heartbeat)
 	ctx, end, wanted := s.worker.cancels.begin(j.part.ctx, call.Task)
 	if !wanted {
 		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCancelled})
@@ -37,7 +41,13 @@ func (s *service) work(j *job) {
 		return
 	}
 	begun := time.Now()
-	result, failure, cut := s.call(ctx, j, call)
+	if task.Started {
+		call.beats.start()
+	}
+	if h := s.handlers[call.Operation]; h != nil && h.Beats && task.Heartbeat > 0 {
+		go call.beats.keep(ctx)
+	}
+	result, failure, cut := s.call(ctx, j, call, task.Timeout)
 	aborted := failure != nil && cancelled(ctx)
 	end()
 	ended := CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCompleted}
@@ -46,6 +56,8 @@ func (s *service) work(j *job) {
 		ended.Outcome = OutcomeCutOff
 	case aborted:
 		ended.Outcome = OutcomeCancelled
+	case failure == pending:
+		ended.Outcome = OutcomePending
 	case failure != nil:
 		ended.Kind, ended.Code, ended.Outcome = failure.Kind, failure.Code, OutcomeFailed
 		if failure.Retryable {
@@ -58,7 +70,7 @@ func (s *service) work(j *job) {
 		s.givenUp(j)
 		return
 	}
-	if aborted { // nobody waits for its failure
+	if aborted || failure == pending { // nobody waits for its failure; or somebody else answers
 		s.finished(j)
 		return
 	}
@@ -66,9 +78,12 @@ func (s *service) work(j *job) {
 	s.report(j, call, result, failure)
 }
 
-// call makes the attempt. cut is true if it was cut off and did not succeed: then
+// pending stands for a task that is completed from outside.
+var pending = &record.Failure{}
+
+// call makes the attempt, within the limit that its task has. cut is true if it was cut off and did not succeed: then
 // the next holder makes it again.
-func (s *service) call(ctx context.Context, j *job, call *Call) (result []byte, failure *record.Failure, cut bool) {
+func (s *service) call(ctx context.Context, j *job, call *Call, limit time.Duration) (result []byte, failure *record.Failure, cut bool) {
 	h := s.handlers[call.Operation]
 	switch {
 	case h == nil:
@@ -83,7 +98,7 @@ func (s *service) call(ctx context.Context, j *job, call *Call) (result []byte, 
 			Message: fmt.Sprintf("%d starts of this record ended without a result because the worker died; it looks as if %s.%s takes its worker down. Look at the workers' last logs", j.starts, s.name, call.Operation),
 		}, false
 	}
-	timeout := h.Timeout
+	timeout := cmp.Or(limit, h.Timeout)
 	if timeout == 0 {
 		timeout = timeoutDefault
 	}
@@ -101,6 +116,8 @@ func (s *service) call(ctx context.Context, j *job, call *Call) (result []byte, 
 		return result, nil, false
 	case cutOff(ctx):
 		return nil, nil, true
+	case errors.Is(err, ErrPending):
+		return nil, pending, false
 	}
 	return nil, failureOf(ctx, err, timeout), false
 }

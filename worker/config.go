@@ -58,6 +58,9 @@ type Config struct {
 	// StartsMax is how many starts may end without a result because the worker died
 	// before the record is reported as a failure instead (W3). Default 5.
 	StartsMax uint32
+	// TokenKey signs the tokens of tasks that are completed from outside (Call.Token): the
+	// engine's key. Default: tokens are not signed.
+	TokenKey []byte
 	// Listener is told what happens. Optional.
 	Listener Listener
 	// Logger receives what an operator must know. Default slog.Default().

@@ -28,6 +28,12 @@ type Call struct {
 	Input   []byte
 	// Trace is the W3C trace context of the record: traceparent, tracestate, baggage.
 	Trace []record.Header
+	// Details of the last heartbeat of an attempt before this one, JSON; nil: there was
+	// none.
+	Details []byte
+
+	tokenKey []byte
+	beats    *beater
 }
 
 // CallFunc makes one attempt: it returns the result's bytes, or an error. What an
@@ -39,9 +45,13 @@ type CallFunc func(ctx context.Context, call *Call) ([]byte, error)
 type Handler struct {
 	Service   string
 	Operation string
-	// Timeout of an attempt. 0: one minute; negative: none.
+	// Timeout of an attempt whose task has no limit of its own. 0: one minute; negative:
+	// none.
 	Timeout time.Duration
-	Call    CallFunc
+	// Beats lets the worker send signs of life while the call runs, where the workflow's
+	// code asks for heartbeats: for functions that cannot call Heartbeat.
+	Beats bool
+	Call  CallFunc
 }
 
 // Option changes a Handler.
@@ -49,6 +59,9 @@ type Option func(*Handler)
 
 // WithTimeout bounds one attempt; a negative duration means no bound.
 func WithTimeout(d time.Duration) Option { return func(h *Handler) { h.Timeout = d } }
+
+// WithBeats lets the worker send signs of life while the call runs (Handler.Beats).
+func WithBeats() Option { return func(h *Handler) { h.Beats = true } }
 
 // Handle binds a task to a Go function. The function gets the decoded input and its
 // result is encoded as the workflow decodes it, so that a handler of other types

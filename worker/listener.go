@@ -21,6 +21,7 @@ const (
 	OutcomeRetry     Outcome = "retry"     // failed, retryable
 	OutcomeFailed    Outcome = "failed"    // failed for good
 	OutcomeCutOff    Outcome = "cut_off"   // given up to the next holder; nothing reported
+	OutcomePending   Outcome = "pending"   // somebody else completes the task
 	OutcomeCancelled Outcome = "cancelled" // skipped or aborted: nobody waits for it any more (W6)
 )
 

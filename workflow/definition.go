@@ -31,6 +31,7 @@ type definition struct {
 type taskUse struct {
 	service, operation string
 	policy             RetryPolicy
+	limits             TaskLimits
 }
 
 // Use is what Define takes beside the function: tasks, signals and options.

@@ -18,6 +18,7 @@ import (
 type LocalTask[In, Out any] struct {
 	name   string
 	policy RetryPolicy
+	limits TaskLimits
 	fn     func(ctx context.Context, in In) (Out, error)
 }
 
@@ -29,11 +30,11 @@ func NewLocalTask[In, Out any](name string, fn func(ctx context.Context, in In) 
 
 // With is the same task with other options.
 func (t LocalTask[In, Out]) With(opts ...TaskOption) LocalTask[In, Out] {
-	o := taskOptions{policy: t.policy}
+	o := taskOptions{t.policy, t.limits}
 	for _, opt := range opts {
 		opt.applyTask(&o)
 	}
-	t.policy = o.policy
+	t.policy, t.limits = o.policy, o.limits
 	return t
 }
 
@@ -53,7 +54,7 @@ func (t LocalTask[In, Out]) Start(ctx Context, in In) Future[Out] {
 	if err := ctx.cancelled(); err != nil {
 		return Future[Out]{host: h, err: err}
 	}
-	d := &record.LocalScheduled{Name: t.name, Policy: t.policy}
+	d := &record.LocalScheduled{Name: t.name, Policy: t.policy, Limits: t.limits}
 	input, err := json.Marshal(in)
 	switch {
 	case err != nil:
@@ -83,7 +84,7 @@ func scheduled(o *Open) *record.TaskScheduled {
 
 // use declares the task (see Use).
 func (t LocalTask[In, Out]) use(d *definition) {
-	d.locals = append(d.locals, localUse{t.name, t.policy, func(ctx context.Context, input []byte) ([]byte, error) {
+	d.locals = append(d.locals, localUse{t.name, t.policy, t.limits, func(ctx context.Context, input []byte) ([]byte, error) {
 		in, err := decode[In](input, lenient)
 		if err != nil {
 			return nil, &Failure{Kind: FailureEngine, Code: CodeInputInvalid, Message: "the input of local task " + t.name + " does not fit its Go type: " + err.Error()}
@@ -107,6 +108,7 @@ func (t LocalTask[In, Out]) use(d *definition) {
 type localUse struct {
 	name   string
 	policy RetryPolicy
+	limits TaskLimits
 	call   LocalFunc
 }
 

@@ -13,12 +13,16 @@ type Task[In, Out any] struct {
 	service   string
 	operation string
 	policy    RetryPolicy
+	limits    TaskLimits
 }
 
 // TaskOption changes how a task is carried out.
 type TaskOption interface{ applyTask(o *taskOptions) }
 
-type taskOptions struct{ policy RetryPolicy }
+type taskOptions struct {
+	policy RetryPolicy
+	limits TaskLimits
+}
 
 type taskOptionFunc func(o *taskOptions)
 
@@ -34,6 +38,19 @@ func WithRetry(p RetryPolicy) TaskOption {
 	return taskOptionFunc(func(o *taskOptions) { o.policy = p })
 }
 
+// TaskLimits bound the time of a task; zero is no limit of the workflow's. Queued: no
+// worker has started an attempt in time; it counts as failed. Attempt: of one attempt,
+// enforced by the worker, in place of its own. Heartbeat: no sign of life of a started
+// attempt for so long; it counts as failed, and the next attempt gets the details of the
+// last heartbeat. Total: of the task, all attempts and pauses together; it then fails.
+// Failures by a limit have the kind timeout. A local task knows Attempt and Total.
+type TaskLimits = record.TaskLimits
+
+// WithLimits bounds the time of a task.
+func WithLimits(l TaskLimits) TaskOption {
+	return taskOptionFunc(func(o *taskOptions) { o.limits = l })
+}
+
 // NewTask names an operation of a service: its records go to the topic
 // <namespace>.tasks.<service>. Both names are 1 to 100 of A-Z a-z 0-9 . _ -
 // without a leading dot or "..": the engine refuses others at its start.
@@ -45,11 +62,11 @@ func NewTask[In, Out any](service, operation string, opts ...TaskOption) Task[In
 //
 //	Charge.With(workflow.WithRetry(workflow.RetryPolicy{MaxAttempts: 3})).Run(ctx, in)
 func (t Task[In, Out]) With(opts ...TaskOption) Task[In, Out] {
-	o := taskOptions{policy: t.policy}
+	o := taskOptions{t.policy, t.limits}
 	for _, opt := range opts {
 		opt.applyTask(&o)
 	}
-	t.policy = o.policy
+	t.policy, t.limits = o.policy, o.limits
 	return t
 }
 
@@ -73,7 +90,7 @@ func (t Task[In, Out]) Start(ctx Context, in In) Future[Out] {
 	if err := ctx.cancelled(); err != nil {
 		return Future[Out]{host: h, err: err}
 	}
-	d := &record.TaskScheduled{Service: t.service, Operation: t.operation, Policy: t.policy}
+	d := &record.TaskScheduled{Service: t.service, Operation: t.operation, Policy: t.policy, Limits: t.limits}
 	input, err := json.Marshal(in)
 	if err != nil {
 		return refused[Out](h, d, Failure{Kind: FailureEngine, Code: CodeInputInvalid,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 const nameBytesMax = 100
@@ -41,6 +42,9 @@ func (d Definition) Validate() error {
 		if why := policyWrong(t.policy); why != "" {
 			refuse("retry policy of task %s/%s: %s", t.service, t.operation, why)
 		}
+		if why := limitsWrong(t.limits); why != "" {
+			refuse("limits of task %s/%s: %s", t.service, t.operation, why)
+		}
 	}
 	locals := map[string]bool{}
 	for _, u := range d.d.locals {
@@ -49,6 +53,12 @@ func (d Definition) Validate() error {
 		}
 		if why := policyWrong(u.policy); why != "" {
 			refuse("retry policy of local task %s: %s", u.name, why)
+		}
+		if why := limitsWrong(u.limits); why != "" {
+			refuse("limits of local task %s: %s", u.name, why)
+		}
+		if u.limits.Queued != 0 || u.limits.Heartbeat != 0 {
+			refuse("limits of local task %s: Queued and Heartbeat are limits of workers; use Attempt and Total", u.name)
 		}
 		if locals[u.name] {
 			refuse("local task %q is given twice to Define: give each function a name of its own", u.name)
@@ -90,6 +100,18 @@ func nameWrong(name string) string {
 	return ""
 }
 
+func limitsWrong(l TaskLimits) string {
+	for _, x := range []struct {
+		name string
+		d    time.Duration
+	}{{"Queued", l.Queued}, {"Attempt", l.Attempt}, {"Total", l.Total}, {"Heartbeat", l.Heartbeat}} {
+		if x.d < 0 || x.d > 0 && x.d < time.Millisecond {
+			return fmt.Sprintf("%s is %v: use a millisecond or more, or leave it out for none", x.name, x.d)
+		}
+	}
+	return ""
+}
+
 func policyWrong(p RetryPolicy) string {
 	switch {
 	case p.Initial < 0 || p.Max < 0:
@@ -98,6 +120,8 @@ func policyWrong(p RetryPolicy) string {
 		return fmt.Sprintf("the first pause %s is longer than the longest, %s", p.Initial, p.Max)
 	case p.Multiplier != 0 && !(p.Multiplier >= 1):
 		return fmt.Sprintf("multiplier %v: it must be at least 1", p.Multiplier)
+	case !(p.Jitter <= 1):
+		return fmt.Sprintf("jitter %v: it is a share, at most 1; negative is none", p.Jitter)
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,12 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	log := a.logger(s)
 	cfg := worker.Config{
 		Namespace: s.Namespace, CommitInterval: s.Commit, RebalanceTimeout: s.Rebalance, DrainTimeout: s.Drain, Logger: log,
+	}
+	if s.TokenKey != "" {
+		if cfg.TokenKey, err = os.ReadFile(s.TokenKey); err != nil {
+			return exitError{exitUsage, fmt.Errorf("task_token_key_file: %w", err)}
+		}
+		cfg.TokenKey = bytes.TrimSpace(cfg.TokenKey)
 	}
 	var warnings []string
 	if cfg.Kafka, warnings, err = kafka.Connect(s.Kafka, clientID); err != nil {

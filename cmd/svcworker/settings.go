@@ -29,6 +29,7 @@ type settings struct {
 	Commit    time.Duration
 	Rebalance time.Duration
 	Drain     time.Duration
+	TokenKey  string // file of the key that signs task tokens; empty: none
 }
 
 // setting is one key: its path in the file, its flag, and where it goes. The
@@ -83,6 +84,10 @@ func allSettings() []setting {
 		{"log.format", "log-format", "auto, text or json", oneOf(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
 		{"commit_interval", "commit-interval", "pause between two commits of a service", duration(func(s *settings) *time.Duration { return &s.Commit }, 10*time.Millisecond, time.Minute)},
 		{"rebalance_timeout", "rebalance-timeout", "how long a partition that moves waits for its calls", duration(func(s *settings) *time.Duration { return &s.Rebalance }, time.Second, time.Hour)},
+		{"task_token_key_file", "task-token-key-file", "key that signs the tokens of tasks which are completed from outside: the engine's", func(s *settings, v string) error {
+			s.TokenKey = v
+			return nil
+		}},
 		{"drain_timeout", "drain-timeout", "how long a stop waits for running calls", duration(func(s *settings) *time.Duration { return &s.Drain }, 0, time.Hour)},
 	}
 }

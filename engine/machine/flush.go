@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -162,8 +163,18 @@ func (s *State) dues(dst []record.Due) []record.Due {
 		due(s.Timers[i].Due, record.DueTimer, s.Timers[i].No)
 	}
 	for i := range s.Tasks {
-		if t := &s.Tasks[i]; t.Local() {
+		t := &s.Tasks[i]
+		if t.Local() {
 			due(record.Never, record.DueLocal, t.No)
+		}
+		if t.Limits.IsZero() {
+			continue
+		}
+		if t.Limits.Total > 0 {
+			due(t.ScheduledAt.Add(t.Limits.Total), record.DueTotal, t.No)
+		}
+		if at := s.attemptDue(t); at > 0 {
+			due(at, record.DueAttempt, t.No)
 		}
 	}
 	for i := range s.Attempts {
@@ -193,7 +204,9 @@ func CompareDue(a, b record.Due) int {
 func same[T comparable](a, b *T) bool { return *a == *b }
 
 // sameAttempt: an attempts row changes only together with these.
-func sameAttempt(a, b *record.AttemptRow) bool { return a.Open == b.Open && a.NextAt == b.NextAt }
+func sameAttempt(a, b *record.AttemptRow) bool {
+	return a.Open == b.Open && a.NextAt == b.NextAt && a.OutAt == b.OutAt && a.BeatAt == b.BeatAt && bytes.Equal(a.Details, b.Details)
+}
 
 // diff walks two lists that ascend by key.
 func diff[T any](old, now []T, key func(*T) uint64, same func(a, b *T) bool, put func(*T), del func(uint64)) {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -45,22 +46,138 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 		return Received{Ignored: why}
 	}
 	task, open := s.Task(e.Task.No), s.OpenAttempt(e.Task.No)
-	last := s.Attempt(e.Task.No)
-	waiting := last != nil && last.NextAt > 0 // the open attempt has not gone out: nobody can have failed it
+	var last record.AttemptRow
+	if a := s.Attempt(e.Task.No); a != nil {
+		last = *a
+	}
+	waiting := last.NextAt > 0 // the open attempt has not gone out: nobody can have failed it
 	if waiting || e.Attempt != 0 && e.Attempt != open {
 		return Received{Ignored: "attempt_not_open"}
 	}
 	failure := trim(e.Failure)
-	attempts := []record.Attempt{{No: open, At: now, Failure: failure}}
-	if last != nil {
-		attempts = append(append([]record.Attempt{}, last.Last...), attempts...)
-	}
+	attempts := append(append([]record.Attempt{}, last.Last...), record.Attempt{No: open, At: now, Failure: failure})
 	attempts = attempts[max(0, len(attempts)-attemptsKept):]
-	if limit := task.Policy.MaxAttempts; !failure.Retryable || limit > 0 && open >= limit {
+	free := last.Free
+	if uncounted(&failure) {
+		free++
+	}
+	counted := open - free // of the policy's attempts, this one included
+	if limit := task.Policy.MaxAttempts; !failure.Retryable || limit > 0 && counted >= limit || nonRetryable(task.Policy, &failure) {
 		return Received{Event: &record.HistoryTaskFailed{Task: task.No, Failure: failure, Attempts: attempts}}
 	}
-	pause := max(Backoff(task.Policy, e.Task, open), min(failure.RetryAfter, RetryAfterMax))
-	return Received{Attempt: &record.AttemptRow{Task: task.No, Open: open + 1, NextAt: now.Add(pause), Last: attempts}}
+	pause := max(Backoff(task.Policy, e.Task, max(counted, 1)), min(failure.RetryAfter, RetryAfterMax))
+	return Received{Attempt: &record.AttemptRow{
+		Task: task.No, Open: open + 1, NextAt: now.Add(pause), Last: attempts, Free: free, Details: last.Details,
+	}}
+}
+
+// uncounted reports whether a failure is not the task's: nobody has tried it. The codes
+// are the workers' (worker.CodeUnboundOperation) and the engine's.
+func uncounted(f *record.Failure) bool {
+	return f.Retryable && (f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == record.FailureEngine && f.Code == "local_task_missing")
+}
+
+// nonRetryable reports whether the policy says that such a failure ends the task.
+func nonRetryable(p record.RetryPolicy, f *record.Failure) bool {
+	for word := range strings.FieldsSeq(p.NonRetryable) {
+		if word == f.Kind || word == f.Code {
+			return true
+		}
+	}
+	return false
+}
+
+// DetailsBytesMax bounds the details of a heartbeat: they stand in a row, and in a header
+// of the next attempt.
+const DetailsBytesMax = 16 << 10
+
+// ReceiveBeat judges a sign of life of an attempt: only the open one counts.
+func ReceiveBeat(s *State, e *record.TaskBeat, now record.Millis) Received {
+	if why := taskIgnored(s, e.Task); why != "" {
+		return Received{Ignored: why}
+	}
+	row := record.AttemptRow{Task: e.Task.No, Open: 1}
+	if a := s.Attempt(e.Task.No); a != nil {
+		row = *a
+	}
+	if row.NextAt > 0 || e.Attempt != 0 && e.Attempt != row.Open {
+		return Received{Ignored: "attempt_not_open"}
+	}
+	if t := s.Task(e.Task.No); e.Started && t.Limits.Queued == 0 && t.Limits.Heartbeat == 0 {
+		return Received{Ignored: "start_not_asked"}
+	}
+	row.BeatAt = now
+	if e.Details != nil && len(e.Details) <= DetailsBytesMax {
+		row.Details = e.Details
+	}
+	return Received{Attempt: &row}
+}
+
+// attemptDue is when the open attempt is given up unless it shows that it is alive; 0:
+// never.
+func (s *State) attemptDue(t *record.TaskRow) record.Millis {
+	out, beat := t.ScheduledAt, record.Millis(0)
+	if a := s.Attempt(t.No); a != nil {
+		if a.NextAt > 0 {
+			return 0
+		}
+		if a.OutAt > 0 {
+			out = a.OutAt
+		}
+		beat = a.BeatAt
+	}
+	switch {
+	case beat == 0 && t.Limits.Queued > 0:
+		return out.Add(t.Limits.Queued)
+	case beat > 0 && t.Limits.Heartbeat > 0:
+		return beat.Add(t.Limits.Heartbeat)
+	}
+	return 0
+}
+
+// Codes of failures of kind timeout that the engine makes.
+const (
+	CodeTotalTimeout     = "total_timeout"     // the task took too long, all attempts together
+	CodeQueuedTimeout    = "queued_timeout"    // no worker started the attempt in time
+	CodeHeartbeatTimeout = "heartbeat_timeout" // the attempt showed no sign of life for too long
+)
+
+// ReceiveLimit judges a due limit of a task, as the failure that it means; nil: it is not
+// due any more.
+func ReceiveLimit(s *State, kind record.DueKind, no uint64, now record.Millis) *record.TaskFailed {
+	t := s.Task(no)
+	if t == nil || s.Run.Status.Closed() {
+		return nil
+	}
+	f := record.Failure{Kind: record.FailureTimeout}
+	switch {
+	case kind == record.DueTotal:
+		if t.Limits.Total == 0 || t.ScheduledAt.Add(t.Limits.Total) > now {
+			return nil
+		}
+		f.Code, f.Message = CodeTotalTimeout, fmt.Sprintf("the task was not done within %v", t.Limits.Total)
+	default:
+		if at := s.attemptDue(t); at == 0 || at > now {
+			return nil
+		}
+		f.Retryable, f.Code, f.Message = true, CodeQueuedTimeout, fmt.Sprintf("no worker started the attempt within %v", t.Limits.Queued)
+		if a := s.Attempt(no); a != nil && a.BeatAt > 0 {
+			f.Code, f.Message = CodeHeartbeatTimeout, fmt.Sprintf("the attempt showed no sign of life for %v", t.Limits.Heartbeat)
+		}
+	}
+	return &record.TaskFailed{Task: record.TaskID{Run: s.Run.Run, No: no}, Failure: f}
+}
+
+// ReceiveExpired judges a task whose total time is over, whatever its open attempt does.
+func ReceiveExpired(s *State, e *record.TaskFailed, now record.Millis) Received {
+	if why := taskIgnored(s, e.Task); why != "" {
+		return Received{Ignored: why}
+	}
+	attempts := []record.Attempt{}
+	if a := s.Attempt(e.Task.No); a != nil {
+		attempts = append(attempts, a.Last...)
+	}
+	return Received{Event: &record.HistoryTaskFailed{Task: e.Task.No, Failure: e.Failure, Attempts: attempts}}
 }
 
 // messageBytesMax bounds a failure's message: it is for people, and ten of them
@@ -91,7 +208,7 @@ func taskIgnored(s *State, id record.TaskID) string {
 }
 
 // Backoff is the pause after the given failed attempt, from 1: exponential with
-// +-20 % of jitter, which is a hash of task and attempt, so that a step that is
+// +-20 % of jitter, or the policy's, which is a hash of task and attempt, so that a step that is
 // repeated waits the same.
 func Backoff(p record.RetryPolicy, task record.TaskID, attempt uint32) time.Duration {
 	initial, limit, multiplier := RetryInitial, RetryMax, float64(RetryMultiplier)
@@ -110,5 +227,9 @@ func Backoff(p record.RetryPolicy, task record.TaskID, attempt uint32) time.Dura
 	binary.BigEndian.PutUint64(b[16:], task.No)
 	binary.BigEndian.PutUint32(b[24:], attempt)
 	unit := float64(xxhash.Sum64(b[:])>>11) / (1 << 53)
-	return min(time.Duration(pause*(0.8+0.4*unit)), limit)
+	jitter := 0.2
+	if p.Jitter != 0 {
+		jitter = max(p.Jitter, 0)
+	}
+	return min(time.Duration(pause*(1-jitter+2*jitter*unit)), limit)
 }

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/workflow"
@@ -14,12 +15,13 @@ type Local struct {
 	Attempt    uint32
 	Input      []byte
 	Name       string
+	Timeout    time.Duration      // of the attempt; 0: the engine's own
 	Call       workflow.LocalFunc // nil: the binary does not have it
 }
 
 // local lets an attempt of a local task be carried out after this batch.
 func (p *Partition) local(e *entry, t *record.TaskRow, attempt uint32, input []byte) {
-	l := Local{WorkflowID: e.state.Run.WorkflowID, Task: record.TaskID{Run: e.state.Run.Run, No: t.No}, Attempt: attempt, Input: input, Name: t.Operation}
+	l := Local{WorkflowID: e.state.Run.WorkflowID, Task: record.TaskID{Run: e.state.Run.Run, No: t.No}, Attempt: attempt, Input: input, Name: t.Operation, Timeout: t.Limits.Attempt}
 	if e.coded {
 		l.Call = e.def.Local(t.Operation)
 	}

@@ -328,7 +328,17 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 	case "completed":
 		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4])}
 	case "failed":
-		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "http", Code: "down", HTTPStatus: 503, Retryable: f[4] == "retryable"}}
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "http", Code: "down", HTTPStatus: 503, Retryable: f[4] != "final"}}
+	case "hopeless":
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "application", Code: "fraud", Retryable: true}}
+	case "started":
+		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Started: true}
+	case "beat":
+		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Details: []byte(f[4])}
+	case "unbound":
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "binding", Code: "unbound_operation", Retryable: true}}
+	case "token": // an answer by a task token
+		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4]), CommandID: commandID, Reply: true}
 	case "garbage":
 		r.Body = &record.Undecodable{Code: "header_unknown", Reason: "od-cmd is \"x\""}
 	default:
@@ -513,7 +523,9 @@ var (
 	more    = workflow.NewSignal[int]("more")
 	balance = workflow.NewQuery[string, int]("balance")
 	deposit = workflow.NewUpdate[int, int]("deposit")
-	double  = workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
+	slow    = workflow.NewTask[int, int]("pay", "slow", workflow.WithRetry(record.RetryPolicy{Initial: time.Second, MaxAttempts: 3, Jitter: -1, NonRetryable: "hopeless fraud"}),
+		workflow.WithLimits(record.TaskLimits{Queued: time.Minute, Attempt: 30 * time.Second, Heartbeat: 10 * time.Second, Total: time.Hour}))
+	double = workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 )
 
 func definitions() []workflow.Definition {
@@ -639,6 +651,10 @@ func definitions() []workflow.Definition {
 			_, err := more.Receive(ctx)
 			return n, err
 		}, charge, more, balance, deposit),
+		// slow has all limits; it charges again with what the policy calls hopeless.
+		workflow.Define("slow", func(ctx workflow.Context, n int) (int, error) {
+			return slow.Run(ctx, n)
+		}, slow),
 		// tell sends a signal to the workflow "ear".
 		workflow.Define("tell", func(ctx workflow.Context, n int) (int, error) { return n, more.Send(ctx, "ear", n) }),
 		// local doubles its input in the engine, and charges that.

@@ -51,9 +51,11 @@ func (p *Partition) Step(r *record.Record) error {
 	case *record.Await:
 		return p.await(e, r, b)
 	case *record.TaskCompleted:
-		return p.taskCompleted(e, b)
+		return p.taskCompleted(e, r, b)
 	case *record.TaskFailed:
-		return p.taskFailed(e, b)
+		return p.taskFailed(e, r, b)
+	case *record.TaskBeat:
+		return p.taskBeat(e, r, b)
 	default:
 		panic(fmt.Sprintf("partition: no step for a record of type %T", r.Body))
 	}
@@ -293,11 +295,12 @@ func (p *Partition) knownBefore(e *entry, commandID string) (bool, error) {
 	return known, nil
 }
 
-func (p *Partition) taskCompleted(e *entry, c *record.TaskCompleted) error {
+func (p *Partition) taskCompleted(e *entry, r *record.Record, c *record.TaskCompleted) error {
 	if err := p.wake(e); err != nil {
 		return err
 	}
 	got := machine.ReceiveCompleted(e.stateOrNil(), c)
+	p.answerTask(e, r, c.CommandID, c.Reply, got)
 	if got.Event == nil {
 		p.ignore(got.Ignored)
 		return nil
@@ -305,11 +308,13 @@ func (p *Partition) taskCompleted(e *entry, c *record.TaskCompleted) error {
 	return p.deliver(e, got.Event, record.InboxRow{Completed: c})
 }
 
-func (p *Partition) taskFailed(e *entry, c *record.TaskFailed) error {
+// taskFailed takes an attempt's failure; r is nil where a limit of its time is over.
+func (p *Partition) taskFailed(e *entry, r *record.Record, c *record.TaskFailed) error {
 	if err := p.wake(e); err != nil {
 		return err
 	}
 	got := machine.ReceiveFailed(e.stateOrNil(), c, p.now)
+	p.answerTask(e, r, c.CommandID, c.Reply, got)
 	switch {
 	case got.Attempt != nil:
 		p.touch(e)
@@ -321,6 +326,32 @@ func (p *Partition) taskFailed(e *entry, c *record.TaskFailed) error {
 		return nil
 	}
 	return p.deliver(e, got.Event, record.InboxRow{Failed: c})
+}
+
+// taskBeat notes that an attempt is alive.
+func (p *Partition) taskBeat(e *entry, r *record.Record, c *record.TaskBeat) error {
+	got := machine.ReceiveBeat(e.stateOrNil(), c, p.now)
+	p.answerTask(e, r, c.CommandID, c.Reply, got)
+	if got.Attempt == nil {
+		p.ignore(got.Ignored)
+		return nil
+	}
+	p.touch(e)
+	e.state.SetAttempt(*got.Attempt)
+	return nil
+}
+
+// answerTask tells whoever has sent an event of a task with its token what came of it.
+func (p *Partition) answerTask(e *entry, r *record.Record, commandID string, reply bool, got machine.Received) {
+	if !reply {
+		return
+	}
+	got.Outcome = record.OutcomeApplied
+	if got.Ignored != "" {
+		got.Outcome = record.OutcomeTaskClosed
+		got.Detail = fmt.Sprintf("workflow %q does not wait for the task, or this attempt of it, any more (%s)", r.WorkflowID, got.Ignored)
+	}
+	p.answer(r, commandID, true, e.runID(), got)
 }
 
 func (p *Partition) ignore(why string) {

@@ -54,6 +54,8 @@ func (p *Partition) stepDue(d record.Due) error {
 		return p.resume(e, false)
 	case record.DueLocal:
 		return p.localAgain(e, d)
+	case record.DueTotal, record.DueAttempt:
+		return p.limit(e, d)
 	case record.DueRetention:
 		return p.dropChunks(e)
 	case record.DueSummary:
@@ -72,6 +74,34 @@ func (p *Partition) timer(e *entry, d record.Due) error {
 	}
 	p.batch.Counts.Inputs++
 	return p.deliver(e, got.Event, record.InboxRow{Timer: d.No})
+}
+
+// limit lets a task feel a limit of its time.
+func (p *Partition) limit(e *entry, d record.Due) error {
+	if err := p.wake(e); err != nil {
+		return err
+	}
+	failed := machine.ReceiveLimit(e.state, d.Kind, d.No, p.now)
+	if failed == nil {
+		return nil
+	}
+	p.batch.Counts.Inputs++
+	if d.Kind == record.DueAttempt {
+		return p.taskFailed(e, nil, failed)
+	}
+	for i := range e.state.Inbox { // of a stuck run: it came due before
+		if f := e.state.Inbox[i].Failed; f != nil && f.Task == failed.Task && expired(f) {
+			return nil
+		}
+	}
+	got := machine.ReceiveExpired(e.state, failed, p.now)
+	p.cancelTask(e, e.state.Task(d.No))
+	return p.deliver(e, got.Event, record.InboxRow{Failed: failed})
+}
+
+// expired reports whether a failure says that the task's total time is over.
+func expired(f *record.TaskFailed) bool {
+	return f.Failure.Kind == record.FailureTimeout && f.Failure.Code == machine.CodeTotalTimeout
 }
 
 // waitsInInbox: the timer of a stuck run came due before.
@@ -104,7 +134,7 @@ func (p *Partition) retry(e *entry, d record.Due) error {
 	if err != nil {
 		return err
 	}
-	row.NextAt = 0
+	row.NextAt, row.OutAt, row.BeatAt = 0, p.now, 0
 	e.state.SetAttempt(row)
 	if b, ok := ev.Body.(*record.LocalScheduled); ok {
 		p.local(e, t, row.Open, b.Input)

@@ -227,6 +227,8 @@ func (p *Partition) receiveInbox(e *entry, row record.InboxRow) machine.Received
 		return machine.ReceiveReport(e.state, row.Report)
 	case row.Completed != nil:
 		return machine.ReceiveCompleted(e.state, row.Completed)
+	case row.Failed != nil && expired(row.Failed):
+		return machine.ReceiveExpired(e.state, row.Failed, p.now)
 	case row.Failed != nil:
 		return machine.ReceiveFailed(e.state, row.Failed, p.now)
 	default:
@@ -449,7 +451,13 @@ func (p *Partition) closed(e *entry, body record.HistoryBody) error {
 
 // dispatch sends an attempt of a task to its service.
 func (p *Partition) dispatch(e *entry, t *record.TaskRow, attempt uint32, input []byte) {
-	out := codec.EncodeTask(&e.state.Run, t, attempt, input)
+	var details []byte
+	if attempt > 1 {
+		if a := e.state.Attempt(t.No); a != nil {
+			details = a.Details
+		}
+	}
+	out := codec.EncodeTask(&e.state.Run, t, attempt, input, details)
 	out.Partition = topology.TaskPartition(p.cfg.Partition, p.cfg.Services[t.Service])
 	out.Run, out.WorkflowID = e.state.Run.Run, e.state.Run.WorkflowID
 	p.output(out)

@@ -12,8 +12,8 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
-// localTimeout bounds an attempt of a local task: what takes longer is work for a
-// service worker.
+// localTimeout bounds an attempt of a local task that has no limit of its own: what takes
+// longer is work for a service worker.
 const localTimeout = 30 * time.Second
 
 // localTasksMax bounds the local tasks of an instance that run at the same time.
@@ -67,7 +67,10 @@ func (l *locals) attempt(ctx context.Context, t partition.Local) record.Body {
 		return failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Retryable: true,
 			Message: fmt.Sprintf("local task %s was cancelled, or its partition moved, before it began", t.Name)})
 	}
-	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	if t.Timeout == 0 {
+		t.Timeout = localTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	return answer(ctx, t)
 }
@@ -126,7 +129,7 @@ func answer(ctx context.Context, t partition.Local) (body record.Body) {
 	case ok:
 		return failed(t, *own)
 	case errors.Is(err, context.DeadlineExceeded):
-		return failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Message: fmt.Sprintf("local task %s took longer than %v: %v", t.Name, localTimeout, err), Retryable: true})
+		return failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Message: fmt.Sprintf("local task %s took longer than %v: %v", t.Name, t.Timeout, err), Retryable: true})
 	}
 	return failed(t, record.Failure{Kind: record.FailureApplication, Message: err.Error(), Retryable: true})
 }

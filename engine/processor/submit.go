@@ -95,6 +95,11 @@ func command(workflowID string, body record.Body) (record.Output, string, error)
 		}
 		return codec.EncodeTerminate(workflowID, &c), c.CommandID, nil
 	}
+	switch body.(type) { // with a task's token; the sender has set CommandID and Reply
+	case *record.TaskCompleted, *record.TaskFailed, *record.TaskBeat:
+		out, id := codec.EncodeAnswer(workflowID, body)
+		return out, id, nil
+	}
 	return record.Output{}, "", fmt.Errorf("a %T is not a command", body)
 }
 

@@ -19,6 +19,7 @@ const (
 	CodeWorkflowTypeUnknown  Code = "workflow_type_unknown"
 	CodeUpdateRefused        Code = "update_refused"
 	CodeQueryUnanswered      Code = "query_unanswered"
+	CodeTaskClosed           Code = "task_closed"
 	CodePayloadInvalid       Code = "payload_invalid"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeHistoryGone          Code = "history_gone"
@@ -56,6 +57,7 @@ func Problems() []ProblemType {
 		{CodeWorkflowTypeUnknown, http.StatusUnprocessableEntity, false, "The workflow type is not known", "`known_types` lists the types that are compiled into this engine."},
 		{CodeUpdateRefused, http.StatusUnprocessableEntity, false, "The workflow's code refuses the update", "The detail says why. Nothing was changed."},
 		{CodeQueryUnanswered, http.StatusConflict, false, "The workflow's code cannot answer the query", "The detail says why: the run is stuck, or the query's code panics, waits or asks for something. The run goes on as before."},
+		{CodeTaskClosed, http.StatusConflict, false, "Nobody waits for the task any more", "It is done, failed for good or cancelled, another attempt is open, or the run is closed."},
 		{CodePayloadInvalid, http.StatusUnprocessableEntity, false, "The payload does not fit its type", "The detail names the field."},
 		{CodePayloadTooLarge, http.StatusRequestEntityTooLarge, false, "The payload is too large", "Store it elsewhere and send a reference; `size` and `limit` are in bytes."},
 		{CodeHistoryGone, http.StatusGone, false, "The history is dropped", "The result is still there; the topic `<ns>.history` may have the history."},

@@ -66,6 +66,8 @@ type API struct {
 	Advertise string
 	// Insecure serves everybody without a token. Default false.
 	Insecure bool
+	// TaskTokenKeyFile has the key that signs task tokens. Default empty: none.
+	TaskTokenKeyFile string
 	// Tokens let their bearers in, in the order of the file.
 	Tokens []Token
 }

@@ -64,6 +64,8 @@ func keys() []key {
 				return err
 			}},
 		{"api.insecure", "bool", "false", "serve the HTTP API to everybody, without tokens", allowedBool, boolean(func(c *Engine) *bool { return &c.API.Insecure })},
+		{"api.task_token_key_file", "file", "", "key that signs the tokens of tasks which are completed from outside (default: they are not signed)", "a file",
+			func(c *Engine, raw string) error { c.API.TaskTokenKeyFile = raw; return nil }},
 		{"admin.listen", "host:port", "127.0.0.1:8081", "where metrics, health and profiles are served", allowedListen, address(func(c *Engine) *string { return &c.Admin.Listen })},
 		{"topics.partitions", "number", "24", "partitions of the topics that are made", "1 to 4096", number(1, 4096, func(c *Engine, n int64) { c.Topics.Partitions = int32(n) })},
 		{"topics.replication_factor", "number", "0", "replicas of the topics that are made; 0: 3, or the number of brokers if that is less", "0 to 32", number(0, 32, func(c *Engine, n int64) { c.Topics.ReplicationFactor = int16(n) })},

@@ -70,6 +70,8 @@ func (t *Task) outcome(resp *http.Response, call *worker.Call, now time.Time) ([
 	switch class := t.statuses.of(resp.StatusCode); class {
 	case classCompleted:
 		return t.completed(resp, call)
+	case classPending:
+		return nil, worker.ErrPending
 	default:
 		return nil, t.refused(resp, class, now)
 	}

@@ -33,7 +33,7 @@ func (f *File) Handlers() ([]worker.Handler, map[string]worker.Service) {
 		for _, t := range s.Tasks {
 			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
 				return t.do(ctx, client, call)
-			}, worker.WithTimeout(t.Timeout)))
+			}, worker.WithTimeout(t.Timeout), worker.WithBeats()))
 		}
 	}
 	return handlers, services
@@ -71,7 +71,7 @@ func (t *Task) do(ctx context.Context, client *http.Client, call *worker.Call) (
 	defer func() { _ = resp.Body.Close() }()
 	result, err := t.outcome(resp, call, time.Now())
 	var f *record.Failure
-	if err != nil && !errors.As(err, &f) {
+	if err != nil && !errors.As(err, &f) && !errors.Is(err, worker.ErrPending) {
 		return nil, t.noAnswer(ctx, err)
 	}
 	return result, err

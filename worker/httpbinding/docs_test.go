@@ -89,7 +89,7 @@ func TestThePageOnBindingsIsTrue(t *testing.T) {
 			want = b.body
 		case "http answer":
 			answer = b.body
-		case "json result", "json failure":
+		case "json result", "json failure", "text outcome":
 			playCall(t, b, task, input, want, answer)
 		case "sh": // played by cmd/svcworker
 		default:
@@ -129,6 +129,9 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 	call := testCall(input)
 	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
 	result, err := task.do(t.Context(), task.service.client(), call)
+	if (b.info == "text outcome") != errors.Is(err, worker.ErrPending) {
+		t.Errorf("line %d: the outcome is %v", b.line, err)
+	}
 	if want != "" {
 		wantLine, h, wantBody := message(want)
 		if line != wantLine || !sameJSON(strings.TrimSpace(string(body)), strings.TrimSpace(wantBody)) {

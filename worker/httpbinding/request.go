@@ -90,10 +90,10 @@ func (t *Task) request(ctx context.Context, call *worker.Call) (*http.Request, e
 func requestScope(call *worker.Call) *scope {
 	return &scope{what: "input", json: call.Input,
 		attr: map[string]string{
-			"key": call.Key, "task": call.Task.String(), "workflow_id": call.WorkflowID, "workflow_type": call.WorkflowType,
+			"key": call.Key, "task": call.Task.String(), "workflow_id": call.WorkflowID, "workflow_type": call.WorkflowType, "token": call.Token(),
 		},
 		more: func() map[string]any {
-			return map[string]any{"key": call.Key, "task": call.Task.String(), "workflow_id": call.WorkflowID, "workflow_type": call.WorkflowType}
+			return map[string]any{"key": call.Key, "task": call.Task.String(), "workflow_id": call.WorkflowID, "workflow_type": call.WorkflowType, "token": call.Token()}
 		},
 	}
 }

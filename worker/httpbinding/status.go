@@ -16,9 +16,10 @@ const (
 	classCompleted class = iota + 1
 	classRetry
 	classFailed
+	classPending // the API has taken the task and completes it later, by its token
 )
 
-var classNames = map[string]class{"completed": classCompleted, "retry": classRetry, "failed": classFailed}
+var classNames = map[string]class{"completed": classCompleted, "retry": classRetry, "failed": classFailed, "pending": classPending}
 
 // statuses overrides the classes of single statuses (404) and hundreds (4 for 4xx).
 type statuses map[int]class
@@ -69,7 +70,7 @@ func (d *decoder) statuses(n *yaml.Node, key string) statuses {
 		}
 		c, ok := classNames[v.Value]
 		if !ok {
-			fix := "Use completed, retry or failed"
+			fix := "Use completed, retry, failed or pending"
 			if near := spell.Nearest(v.Value, sortedKeys(classNames)); near != "" {
 				fix = fmt.Sprintf("Did you mean %s?", near)
 			}

@@ -17,12 +17,12 @@ import (
 // What request templates and expressions may use beside the input. The attempt's
 // number is not among it: all attempts of a key make the same request.
 var (
-	requestAttrs = []string{"key", "task", "workflow_id", "workflow_type"}
+	requestAttrs = []string{"key", "task", "workflow_id", "workflow_type", "token"}
 	answerAttrs  = []string{"status"}
 )
 
 func requestVars() types.Map {
-	return types.Map{"input": types.Any, "key": types.String, "task": types.String, "workflow_id": types.String, "workflow_type": types.String}
+	return types.Map{"input": types.Any, "key": types.String, "task": types.String, "workflow_id": types.String, "workflow_type": types.String, "token": types.String}
 }
 
 func answerVars() types.Map {

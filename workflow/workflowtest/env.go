@@ -34,6 +34,7 @@ type Env struct {
 	handlers map[string]func(call Call) ([]byte, error)
 	plans    []plan // ascending by time
 	calls    []Call
+	pending  []Call          // in order
 	locals   map[string]bool // attempts of local tasks that are on their way or done
 	ids      []string        // workflows that were started
 	sent     []Sent
@@ -56,6 +57,42 @@ type Call struct {
 
 	task     record.TaskID
 	workflow string // ID
+	started  bool   // the engine wants to know that it began
+}
+
+// ErrPending is what a handler returns whose task is completed later, by Complete or Fail,
+// or by a limit of its time.
+var ErrPending = errors.New("the task is completed from outside")
+
+// Complete answers the oldest attempt of a task whose handler has returned ErrPending. It
+// is for functions given to After.
+func Complete[In, Out any](e *Env, task workflow.Task[In, Out], out Out) {
+	e.t.Helper()
+	b, err := json.Marshal(out)
+	if err != nil {
+		e.t.Fatalf("workflowtest: the result of task %s/%s: %v", task.Service(), task.Operation(), err)
+	}
+	c := e.takePending(task.Service(), task.Operation())
+	e.stepFor(c.workflow, &record.TaskCompleted{Task: c.task, Attempt: c.Attempt, Result: b})
+}
+
+// Fail is Complete with a failure.
+func Fail[In, Out any](e *Env, task workflow.Task[In, Out], f workflow.Failure) {
+	e.t.Helper()
+	c := e.takePending(task.Service(), task.Operation())
+	e.stepFor(c.workflow, &record.TaskFailed{Task: c.task, Attempt: c.Attempt, Failure: f})
+}
+
+func (e *Env) takePending(service, operation string) Call {
+	e.t.Helper()
+	for i, c := range e.pending {
+		if c.Service == service && c.Operation == operation {
+			e.pending = slices.Delete(e.pending, i, i+1)
+			return c
+		}
+	}
+	e.t.Fatalf("workflowtest: no attempt of task %s/%s is pending at %s", service, operation, e.Now())
+	return Call{}
 }
 
 // plan is something that happens at a moment.
@@ -435,7 +472,7 @@ func (e *Env) output(o *record.Output) {
 		if err != nil {
 			e.t.Fatalf("workflowtest: %v", err)
 		}
-		call := Call{Service: o.Service, Operation: task.Operation, Attempt: task.Attempt, At: e.Now(), Input: task.Input, task: task.ID, workflow: task.WorkflowID}
+		call := Call{Service: o.Service, Operation: task.Operation, Attempt: task.Attempt, At: e.Now(), Input: task.Input, task: task.ID, workflow: task.WorkflowID, started: task.Started}
 		e.plans = slices.Insert(e.plans, e.firstAfterNow(), plan{at: e.now, do: func() { e.call(call) }})
 	}
 }
@@ -499,7 +536,14 @@ func (e *Env) call(c Call) {
 	}
 	c.At = e.Now()
 	e.calls = append(e.calls, c)
+	if c.started {
+		e.stepFor(c.workflow, &record.TaskBeat{Task: c.task, Attempt: c.Attempt, Started: true})
+	}
 	result, err := h(c)
+	if errors.Is(err, ErrPending) {
+		e.pending = append(e.pending, c)
+		return
+	}
 	if err == nil {
 		e.stepFor(c.workflow, &record.TaskCompleted{Task: c.task, Attempt: c.Attempt, Result: result})
 		return

@@ -323,3 +323,40 @@ func TestReceiveWhere(t *testing.T) {
 		}
 	}
 }
+
+// TestPendingTasks: completed, failed and given up from outside of their handlers.
+func TestPendingTasks(t *testing.T) {
+	t.Parallel()
+	approve := workflow.NewTask[int, string]("people", "approve", workflow.WithRetry(workflow.RetryPolicy{Initial: time.Minute, MaxAttempts: 2, Jitter: -1}),
+		workflow.WithLimits(workflow.TaskLimits{Heartbeat: 10 * time.Hour, Total: 24 * time.Hour}))
+	ask := workflow.Define("ask", func(ctx workflow.Context, n int) (string, error) { return approve.Run(ctx, n) }, approve)
+	for _, opts := range [][]workflowtest.Option{nil, {workflowtest.CrashEachStep()}} {
+		run := func(change func(env *workflowtest.Env)) (string, int, error) {
+			env := workflowtest.New(t, ask, opts...)
+			workflowtest.Handle(env, approve, func(int) (string, error) { return "", workflowtest.ErrPending })
+			change(env)
+			out, err := workflowtest.Run[string](env, 1)
+			return out, len(env.Calls()), err
+		}
+		out, calls, err := run(func(env *workflowtest.Env) {
+			env.After(time.Hour, func() { workflowtest.Fail(env, approve, workflow.Failure{Code: "later", Retryable: true}) })
+			env.After(2*time.Hour, func() { workflowtest.Complete(env, approve, "yes") })
+		})
+		if err != nil || out != "yes" || calls != 2 {
+			t.Errorf("%q, %v after %d calls", out, err, calls)
+		}
+		_, calls, err = run(func(*workflowtest.Env) {})
+		if f, ok := errors.AsType[*workflow.Failure](err); !ok || f.Code != "heartbeat_timeout" || calls != 2 {
+			t.Errorf("nobody answers: %v after %d calls", err, calls)
+		}
+		_, _, err = run(func(env *workflowtest.Env) {
+			env.After(9*time.Hour+50*time.Minute, func() {
+				workflowtest.Fail(env, approve, workflow.Failure{Code: "later", Retryable: true, RetryAfter: time.Hour})
+			})
+			env.After(11*time.Hour, func() {})
+		})
+		if f, ok := errors.AsType[*workflow.Failure](err); !ok || f.Code != "heartbeat_timeout" {
+			t.Errorf("nobody answers the second time: %v", err)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/workflow"
+)
+
+func header(k, v string) kgo.RecordHeader { return kgo.RecordHeader{Key: k, Value: []byte(v)} }
+
+// TestSignsOfLife: an attempt says that it begins where that is asked; a handler's
+// heartbeats are sent, though not too often, before its result; those of a function that
+// cannot send them come from the worker; and the next attempt sees the last details.
+func TestSignsOfLife(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnv(t, 1)
+		ask := []kgo.RecordHeader{header("od-started", "1"), header("od-heartbeat-ms", "9000"), header("od-timeout-ms", "20000")}
+		copying := taskRecord(1, "copy", 0, `1`)
+		copying.Headers = append(copying.Headers, append(ask, header("od-details", `{"done":40}`))...)
+		e.produce(copying)
+		type progress struct{ Done int }
+		copied := workflow.NewTask[int, string](testService, "copy")
+		waiting := HandleRaw(testService, "wait", func(ctx context.Context, _ *Call) ([]byte, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		waiting.Beats = true
+		e.start("a", Config{Handlers: []Handler{waiting, Handle(copied, func(ctx context.Context, _ int) (string, error) {
+			last, ok, err := LastDetails[progress](ctx)
+			if !ok || err != nil || last.Done != 40 {
+				return "", errors.Join(fmt.Errorf("last details %+v, %v", last, ok), err)
+			}
+			for range 10 {
+				last.Done++
+				if err := Heartbeat(ctx, last); err != nil {
+					return "", err
+				}
+				time.Sleep(time.Second)
+			}
+			return "copied", Heartbeat(ctx, strings.Repeat("x", 20<<10))
+		})}})
+		var got []string
+		for _, ev := range e.events(6) {
+			got = append(got, ev.Kind+" "+ev.Value)
+		}
+		want := []string{"started ", `heartbeat {"Done":41}`, `heartbeat {"Done":44}`, `heartbeat {"Done":47}`, `heartbeat {"Done":50}`, ""}
+		if !slices.Equal(got[:5], want[:5]) || !strings.HasPrefix(got[5], "failed") || !strings.Contains(got[5], "20482 bytes") {
+			t.Errorf("%q, want %q and a failure that says how long the details are", got, want[:5])
+		}
+
+		wait := taskRecord(2, "wait", 0, `1`)
+		wait.Headers = append(wait.Headers, ask...)
+		e.produce(wait)
+		began := time.Now()
+		got = nil
+		for _, ev := range e.events(8) {
+			got = append(got, ev.Kind)
+		}
+		if strings.Join(got, " ") != "started heartbeat heartbeat heartbeat heartbeat heartbeat heartbeat failed" || time.Since(began) != 20*time.Second {
+			t.Errorf("a call within the task's own limit gives %q after %v", got, time.Since(began))
+		}
+	})
+}
+
+// TestPendingTasks: nothing is reported, the record counts as finished, and the token
+// names the attempt.
+func TestPendingTasks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnv(t, 1)
+		e.produce(taskRecord(1, "approve", 0, `1`), taskRecord(2, "echo", 0, `2`))
+		key := []byte("0123456789abcdef")
+		var token string
+		w := e.start("a", Config{TokenKey: key, Handlers: []Handler{echo("echo"), HandleRaw(testService, "approve", func(_ context.Context, c *Call) ([]byte, error) {
+			token = c.Token()
+			return nil, fmt.Errorf("the manager was asked: %w", ErrPending)
+		})}})
+		if ev := e.events(1)[0]; ev.Key != workflowID(2) {
+			t.Fatalf("event %+v", ev)
+		}
+		synctest.Wait()
+		if open := w.Status()[0].Open; open != 0 {
+			t.Errorf("%d records are open", open)
+		}
+		got, err := codec.ParseTaskToken(token, key)
+		if want := (codec.TaskToken{WorkflowID: workflowID(1), Task: taskID(1)}); err != nil || got != want {
+			t.Errorf("the token names %+v, %v", got, err)
+		}
+	})
+}
+
+// TestBatches: tasks are put together by key, up to a number or a time; each has its own
+// result or error, and what goes wrong for all is everybody's.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnv(t, 1)
+		for n := range 50 {
+			e.produce(taskRecord(n, "index", 0, fmt.Sprint(n)))
+		}
+		index := workflow.NewTask[int, string](testService, "index")
+		var mu sync.Mutex
+		var sizes []int
+		w := Config{Handlers: []Handler{HandleBatch(index, Batch{Max: 20, Wait: time.Second}, func(n int) string { return fmt.Sprint(n % 2) },
+			func(_ context.Context, ins []int) ([]BatchResult[string], error) {
+				mu.Lock()
+				sizes = append(sizes, len(ins))
+				mu.Unlock()
+				out := make([]BatchResult[string], len(ins))
+				for i, n := range ins {
+					switch {
+					case n%2 != ins[0]%2:
+						return nil, errors.New("keys are mixed")
+					case n == 7:
+						out[i].Err = NonRetryable(errors.New("seven"))
+					case n == 49:
+						panic("the last one")
+					}
+					out[i].Value = fmt.Sprint("doc ", n)
+				}
+				return out, nil
+			})}}
+		e.start("a", w)
+		completed, failed := 0, 0
+		for _, ev := range e.events(50) {
+			if ev.Kind == "completed" {
+				completed++
+				continue
+			}
+			f := ev.failure(t)
+			if seven := f.Message == "seven"; seven == f.Retryable || !seven && f.Code != CodePanic {
+				t.Errorf("failure %+v", f)
+			}
+			failed++
+		}
+		slices.Sort(sizes)
+		if completed != 44 || failed != 6 || !slices.Equal(sizes, []int{5, 5, 20, 20}) {
+			t.Errorf("%d completed, %d failed, batches of %v", completed, failed, sizes)
+		}
+	})
+}
