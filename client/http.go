@@ -21,13 +21,15 @@ import (
 
 // What the API answers.
 type (
-	Workflow     = api.Workflow
-	WorkflowPage = api.WorkflowPage
-	HistoryPage  = api.HistoryPage
-	Signalled    = api.Signalled
-	Ended        = api.Ended
-	Answer       = api.Answer
-	Update       = api.Update
+	Workflow      = api.Workflow
+	WorkflowPage  = api.WorkflowPage
+	HistoryPage   = api.HistoryPage
+	Signalled     = api.Signalled
+	Ended         = api.Ended
+	Answer        = api.Answer
+	Stack         = api.Stack
+	WorkflowCount = api.WorkflowCount
+	Update        = api.Update
 )
 
 // HTTPConfig is how to reach the API.
@@ -237,6 +239,7 @@ func (c *HTTP) GetResult(ctx context.Context, workflowID string, wait time.Durat
 type ListRequest struct {
 	Type   string // empty: all
 	Status string // running, completed or failed; empty: all
+	Filter string // with both of the above; docs/guide-search.md has the grammar
 	Limit  int    // 0: 100
 	Cursor string // of the page before
 }
@@ -246,12 +249,27 @@ func (c *HTTP) List(ctx context.Context, l ListRequest) (p WorkflowPage, err err
 	q := url.Values{}
 	set(q, "type", l.Type)
 	set(q, "status", l.Status)
+	set(q, "filter", l.Filter)
 	set(q, "cursor", l.Cursor)
 	if l.Limit > 0 {
 		q.Set("limit", strconv.Itoa(l.Limit))
 	}
 	_, err = c.do(ctx, request{method: http.MethodGet, path: "/v1/workflows", query: q}, &p)
 	return p, err
+}
+
+// Count gives the number of workflows that fit a filter; empty: all.
+func (c *HTTP) Count(ctx context.Context, filter string) (n WorkflowCount, err error) {
+	q := url.Values{}
+	set(q, "filter", filter)
+	_, err = c.do(ctx, request{method: http.MethodGet, path: "/v1/workflow-count", query: q}, &n)
+	return n, err
+}
+
+// Stack shows what the code of a workflow's current run waits for, and where.
+func (c *HTTP) Stack(ctx context.Context, workflowID string) (s Stack, err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: workflowPath(workflowID) + "/stack"}, &s)
+	return s, err
 }
 
 // History gives one page of the history of a workflow's current run; limit 0 is 100.

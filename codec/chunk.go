@@ -71,6 +71,7 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		dst = appendBytes(dst, b.Type)
 		dst = binary.AppendUvarint(dst, uint64(b.Version))
 		dst = appendBytes(dst, b.CommandID)
+		dst = appendBytes(dst, b.Build)
 		dst = appendOrigin(dst, b)
 		return appendBytes(dst, b.Input)
 	case *record.SignalReceived:
@@ -195,7 +196,7 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 	switch kind {
 	case record.KindRunStarted:
-		b := &record.RunStarted{Type: r.string(), Version: r.uint32(), CommandID: r.string()}
+		b := &record.RunStarted{Type: r.string(), Version: r.uint32(), CommandID: r.string(), Build: r.string()}
 		r.origin(b)
 		b.Input = r.bytes()
 		return b
@@ -286,7 +287,7 @@ func chunkLen(events []record.HistoryEvent) int {
 		n += 64
 		switch b := events[i].Body.(type) {
 		case *record.RunStarted:
-			n += len(b.Type) + len(b.CommandID) + len(b.Input) + len(b.Parent.WorkflowID) + len(b.Carry)
+			n += len(b.Type) + len(b.CommandID) + len(b.Build) + len(b.Input) + len(b.Parent.WorkflowID) + len(b.Carry)
 		case *record.SignalReceived:
 			n += len(b.Name) + len(b.CommandID) + len(b.Payload)
 		case *record.HistoryTaskCompleted:

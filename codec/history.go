@@ -85,6 +85,7 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 	case *record.RunStarted:
 		dst = appendText(dst, "type", b.Type)
 		dst = appendNumber(dst, "version", uint64(b.Version))
+		dst = appendOptional(dst, "build", b.Build)
 		dst = appendOptional(dst, "command_id", b.CommandID)
 		dst = appendParentJSON(dst, b.Parent)
 		if !b.Previous.IsZero() {

@@ -19,6 +19,7 @@ import (
 //	dead letters           FFFF 'D' <topic u8> <partition u32> <offset u64>
 //	due index              FFFF 'T' <time u64> <kind u8> <workflow ID> 0 <run 16> <number u64>
 //	listing                FFFF 'L' <type> 0 <status u8> <^start u64> <run 16>
+//	index of attributes    FFFF 'A' <name> 0 <type u8> <value> <^start u64> <run 16>
 //	witnesses              FFFF 'W' <number u32>
 //
 // Numbers are big-endian, times with the sign bit turned over, so that bytes
@@ -41,11 +42,13 @@ const (
 	RowSummary
 	RowChild
 	RowUpdate
+	RowAttributes
 	RowChunk
 	RowCommand
 	// Rows of a partition.
 	RowDue
 	RowListing
+	RowIndex
 	RowDeadLetter
 	RowOwnership
 	RowPositions
@@ -63,19 +66,21 @@ const (
 	groupChunk   = 'c'
 	groupCommand = 'k'
 
-	rankRun     = 1
-	rankStuck   = 2
-	rankTask    = 3
-	rankTimer   = 4
-	rankSignal  = 5
-	rankAttempt = 6
-	rankInbox   = 7
-	rankSummary = 8
-	rankChild   = 9
-	rankUpdate  = 10
+	rankRun        = 1
+	rankStuck      = 2
+	rankTask       = 3
+	rankTimer      = 4
+	rankSignal     = 5
+	rankAttempt    = 6
+	rankInbox      = 7
+	rankSummary    = 8
+	rankChild      = 9
+	rankUpdate     = 10
+	rankAttributes = 11
 
 	kindDue        = 'T'
 	kindListing    = 'L'
+	kindIndex      = 'A'
 	kindDeadLetter = 'D'
 	kindOwnership  = 'O'
 	kindPositions  = 'P'
@@ -109,6 +114,7 @@ type Key struct {
 	Type       string        // of a listing entry
 	Status     record.Status
 	StartedAt  record.Millis
+	Attribute  record.Attribute // of an index entry
 }
 
 func slotOf(workflowID string) uint16 { return uint16(xxhash.Sum64String(workflowID) % slots) }
@@ -177,6 +183,8 @@ func AppendPartitionKey(dst []byte, kind RowKind) []byte {
 		return appendPartition(dst, kindDue)
 	case RowListing:
 		return appendPartition(dst, kindListing)
+	case RowIndex:
+		return appendPartition(dst, kindIndex)
 	case RowDeadLetter:
 		return appendPartition(dst, kindDeadLetter)
 	case RowOwnership:
@@ -238,6 +246,23 @@ func appendListingKey(dst []byte, r *record.RunRow) []byte {
 // ListingPlaceLen is the length of what AppendListingPlace appends.
 const ListingPlaceLen = 8 + len(record.RunID{})
 
+// AppendIndexPrefix appends what the index's keys of one attribute and type begin with.
+func AppendIndexPrefix(dst []byte, name string, typ record.AttributeType) []byte {
+	dst = appendPartition(dst, kindIndex)
+	dst = append(dst, name...)
+	return append(dst, 0, byte(typ))
+}
+
+// appendIndexKey: a text, which has no zero byte, ends with one.
+func appendIndexKey(dst []byte, r *record.RunRow, a *record.Attribute) []byte {
+	dst = AppendIndexPrefix(dst, a.Name, a.Type)
+	dst = append(dst, a.Value...)
+	if a.Type == record.AttributeText {
+		dst = append(dst, 0)
+	}
+	return AppendListingPlace(dst, r.StartedAt, r.Run)
+}
+
 func appendDeadLetterKey(dst []byte, o record.Origin) []byte {
 	dst = appendPartition(dst, kindDeadLetter)
 	dst = append(dst, byte(o.Topic))
@@ -295,7 +320,7 @@ func (r *reader) rowOfRun() (RowKind, uint64) {
 	rank := r.byte()
 	switch {
 	case r.err != nil:
-	case rank > rankUpdate:
+	case rank > rankAttributes:
 		r.err = fmt.Errorf("rows of rank %d: %w", rank, ErrFormatNewer)
 	case rank < rankRun:
 		r.fail("rank")
@@ -332,6 +357,18 @@ func partitionKey(k Key, kind byte, r reader) (Key, error) {
 		k.Type, k.Status = r.terminated(), record.Status(r.byte())
 		if r.err == nil && k.Status == record.StatusNone {
 			r.fail("a listed run without status")
+		}
+		k.StartedAt = record.Millis(^r.uint64() ^ signBit)
+		k.Run = r.runID()
+	case kindIndex:
+		k.Kind = RowIndex
+		k.Attribute.Name, k.Attribute.Type = r.terminated(), record.AttributeType(r.byte())
+		if n := len(r.b) - ListingPlaceLen; n >= 0 {
+			k.Attribute.Value = append([]byte{}, r.b[:n]...)
+			r.b = r.b[n:]
+		}
+		if v := k.Attribute.Value; k.Attribute.Type == record.AttributeText && len(v) > 0 {
+			k.Attribute.Value = v[:len(v)-1]
 		}
 		k.StartedAt = record.Millis(^r.uint64() ^ signBit)
 		k.Run = r.runID()

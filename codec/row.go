@@ -43,6 +43,7 @@ func appendRun(dst []byte, r *record.RunRow) []byte {
 		flags |= runAwaited
 	}
 	dst = append(dst, flags)
+	dst = appendBytes(dst, r.Build)
 	if flags&runHasParent != 0 {
 		dst = appendParent(dst, r.Parent)
 	}
@@ -74,6 +75,7 @@ func (r *reader) run(k Key) record.RunRow {
 	if flags > runFlags {
 		r.fail("a run row has a flag that does not exist")
 	}
+	row.Build = r.string()
 	if flags&runHasParent != 0 {
 		row.Parent = r.parent()
 	}
@@ -274,11 +276,14 @@ func appendSummary(dst []byte, s *record.SummaryRow) []byte {
 	for _, id := range s.CommandIDs {
 		dst = appendBytes(dst, id)
 	}
-	return dst
+	return appendAttributes(dst, s.Attributes)
 }
 
 func summaryLen(s *record.SummaryRow) int {
-	n := 200 + len(s.Type) + len(s.Result)
+	n := 200 + len(s.Type) + len(s.Build) + len(s.Parent.WorkflowID) + len(s.Result)
+	for i := range s.Attributes {
+		n += 16 + len(s.Attributes[i].Name) + len(s.Attributes[i].Value)
+	}
 	if s.Failure != nil {
 		n += failureLen(s.Failure)
 	}
@@ -299,6 +304,7 @@ func DecodeSummaryRow(k Key, value []byte) (record.SummaryRow, error) {
 	for n := r.count(1); n > 0 && r.err == nil; n-- {
 		s.CommandIDs = append(s.CommandIDs, r.string())
 	}
+	s.Attributes = r.attributes()
 	return decoded(&r, k, "summary", s)
 }
 
@@ -414,4 +420,10 @@ func DecodeListing(value []byte) (workflowID string, err error) {
 		return "", fmt.Errorf("listing entry: %w", err)
 	}
 	return id, nil
+}
+
+// DecodeAttributes decodes the search attributes of a run.
+func DecodeAttributes(k Key, value []byte) ([]record.Attribute, error) {
+	r := newReader(value)
+	return decoded(&r, k, "attributes", r.attributes())
 }

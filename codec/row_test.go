@@ -377,7 +377,7 @@ func TestNewerFormatsAreNotDamage(t *testing.T) {
 	_, e1 := DecodeChunk(newer(chunk, 0, rowFormat+1))
 	_, e2 := DecodeChunk(newer(chunk, 3, 99)) // kind of the first event
 	_, e3 := DecodeKey(newer(key, 2, 'z'))
-	_, e4 := DecodeKey(newer(key, len(key)-9, rankUpdate+1))
+	_, e4 := DecodeKey(newer(key, len(key)-9, rankAttributes+1))
 	_, e5 := DecodeKey([]byte{0xFF, 0xFF, 'Z'})
 	_, e6 := DecodeInboxRow(Key{}, []byte{rowFormat, 9})
 	_, e7 := DecodePositions([]byte{rowFormat + 1})

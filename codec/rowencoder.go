@@ -63,7 +63,7 @@ func (e *RowEncoder) deleteRow(kind RowKind, r *record.RunRow, no uint64) {
 
 // PutRun writes the run row.
 func (e *RowEncoder) PutRun(r *record.RunRow) {
-	b, n := e.row(RowRun, r, 0, 200+len(r.Type)+len(r.Parent.WorkflowID))
+	b, n := e.row(RowRun, r, 0, 200+len(r.Type)+len(r.Build)+len(r.Parent.WorkflowID))
 	e.put(appendRun(b, r), n, false)
 }
 
@@ -257,4 +257,34 @@ func (e *RowEncoder) PutPositions(p record.Positions) {
 	b := AppendPartitionKey(e.begin(80), RowPositions)
 	n := len(b)
 	e.put(appendPositions(append(b, rowFormat), p), n, true)
+}
+
+// PutAttributes writes the search attributes of a run.
+func (e *RowEncoder) PutAttributes(r *record.RunRow, as []record.Attribute) {
+	n := 8
+	for i := range as {
+		n += 16 + len(as[i].Name) + len(as[i].Value)
+	}
+	b, at := e.row(RowAttributes, r, 0, n)
+	e.put(appendAttributes(b, as), at, false)
+}
+
+// DeleteAttributes says that the run has none.
+func (e *RowEncoder) DeleteAttributes(r *record.RunRow) { e.deleteRow(RowAttributes, r, 0) }
+
+// PutIndex lets the run be found by an attribute.
+func (e *RowEncoder) PutIndex(r *record.RunRow, a *record.Attribute) {
+	b := appendIndexKey(e.begin(indexLen(r, a)), r, a)
+	n := len(b)
+	b = append(b, rowFormat)
+	e.put(appendBytes(b, r.WorkflowID), n, false)
+}
+
+// DeleteIndex undoes PutIndex.
+func (e *RowEncoder) DeleteIndex(r *record.RunRow, a *record.Attribute) {
+	e.delete(appendIndexKey(e.begin(indexLen(r, a)), r, a), false)
+}
+
+func indexLen(r *record.RunRow, a *record.Attribute) int {
+	return 48 + len(a.Name) + len(a.Value) + len(r.WorkflowID)
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/engine/machine"
+	"github.com/odradek/odradek/engine/partition"
 	"github.com/odradek/odradek/engine/processor"
+	"github.com/odradek/odradek/engine/replay"
 	"github.com/odradek/odradek/httpapi"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
@@ -102,7 +104,7 @@ func (e *apiEngine) Run(_ context.Context, workflowID string) (httpapi.Run, erro
 		}
 		run := httpapi.Run{
 			Row: state.Run, Tasks: state.Tasks, Timers: state.Timers, Signals: state.Signals, Attempts: state.Attempts,
-			Children: state.Children, Updates: state.Updates, Stuck: state.Stuck, Inbox: len(state.Inbox),
+			Attributes: state.Attributes, Children: state.Children, Updates: state.Updates, Stuck: state.Stuck, Inbox: len(state.Inbox),
 		}
 		err = closing(s, state, &run)
 		if errors.Is(err, machine.ErrNoChunk) && !again {
@@ -184,7 +186,7 @@ func (e *apiEngine) List(_ context.Context, p int32, q httpapi.ListQuery) ([]rec
 	if !ok {
 		return nil, fmt.Errorf("partition %d: %w", p, httpapi.ErrNotOwner)
 	}
-	query := statestore.ListQuery{Type: q.Type, Status: q.Status, Limit: q.Limit}
+	query := statestore.ListQuery{Type: q.Type, Status: q.Status, Filter: q.Filter, Limit: q.Limit}
 	if !q.After.IsZero() {
 		query.After = statestore.CursorOf(&record.RunRow{StartedAt: q.After.StartedAt, Run: q.After.Run})
 	}
@@ -288,4 +290,31 @@ func update(s *statestore.Store, state *machine.State, event uint64) (httpapi.Up
 			Message: fmt.Sprintf("run %s was %s before the update was answered", state.Run.Run, state.Run.Status)}
 	}
 	return u, nil
+}
+
+// Count counts one partition.
+func (e *apiEngine) Count(_ context.Context, p int32, q httpapi.ListQuery) (int64, error) {
+	s, ok := e.instance.Store(p)
+	if !ok {
+		return 0, fmt.Errorf("partition %d: %w", p, httpapi.ErrNotOwner)
+	}
+	n, err := s.Count(statestore.ListQuery{Type: q.Type, Status: q.Status, Filter: q.Filter})
+	return n, asAPIError(err)
+}
+
+// Stack asks the run's code where it waits.
+func (e *apiEngine) Stack(ctx context.Context, workflowID string) (httpapi.Stack, record.Answer, error) {
+	a, _, err := e.instance.Query(ctx, workflowID, partition.DescribeQuery, nil, true)
+	if err != nil || a.Outcome.Rejected() {
+		return httpapi.Stack{}, a, asAPIError(err)
+	}
+	var v replay.View
+	if err := json.Unmarshal(a.Result, &v); err != nil {
+		return httpapi.Stack{}, a, fmt.Errorf("workflow %q: %w", workflowID, err)
+	}
+	out := httpapi.Stack{Details: v.Details}
+	for _, t := range v.Threads {
+		out.Threads = append(out.Threads, httpapi.Thread(t))
+	}
+	return out, a, nil
 }

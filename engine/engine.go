@@ -29,6 +29,11 @@ type Config struct {
 	// Workflows are the workflow types, each with the tasks and signals that it uses.
 	// Creation and check of topics and the API read it. At least one.
 	Workflows []workflow.Definition
+	// Publish are the Kafka topics of your own that workflows publish to. They must be
+	// there, with at least the replication factor and min.insync.replicas of the
+	// changelog: a partition of theirs that is offline would hold the engine's
+	// transactions.
+	Publish []string
 	// Build names the binary: a run that is stuck is tried again by another build.
 	// Default: the version control revision that the Go toolchain noted, and where
 	// there is none a hash of the binary.
@@ -49,6 +54,11 @@ func (c Config) Validate() error {
 		}
 		if err := d.Validate(); err != nil {
 			errs = append(errs, err)
+		}
+		for _, topic := range d.Topics() {
+			if !slices.Contains(c.Publish, topic) {
+				errs = append(errs, fmt.Errorf("workflow type %q publishes to topic %q, which engine.Config.Publish does not name: add it there", d.Type(), topic))
+			}
 		}
 		key := fmt.Sprintf("%s@%d", d.Type(), d.Version())
 		if seen[key] {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,7 @@ import (
 	"github.com/odradek/odradek/internal/config"
 	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/internal/telemetry"
+	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
 )
 
@@ -126,7 +128,7 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 			StoreCacheBytes: s.Store.CacheBytes, StoreMemTableBytes: s.Store.MemTableBytes, StoreDisableWAL: !s.Store.WAL,
 		},
 		Partition: partition.Config{
-			Namespace: s.Namespace, Table: deployed.control.Table, Services: deployed.services,
+			Namespace: s.Namespace, Table: deployed.control.Table, Services: deployed.services, Publish: deployed.publish,
 			Definitions: cfg.Workflows, RefuseUnknownTypes: s.RefuseUnknownTypes, CacheRuns: s.Cache.Runs, Build: cfg.build(),
 			RetentionCompleted: s.Retention.Completed, RetentionSummary: s.Retention.Summary, Logger: log.Logger,
 		},
@@ -202,6 +204,7 @@ type deployed struct {
 	names     topology.Names
 	control   kafka.Control
 	services  map[string]int32
+	publish   map[string]int32
 	canPurge  bool
 	retention time.Duration // of input; 0: for ever
 }
@@ -248,7 +251,22 @@ func inspect(ctx context.Context, cfg Config, s config.Engine, client func(...ka
 	for name, m := range c.Services {
 		services[name] = m
 	}
-	return deployed{cluster, d.Names, c.Control, services, s.Topics.CanPurge, c.InputRetention}, nil
+	publish, err := ownTopics(ctx, cl, cfg, d.Names)
+	if err != nil {
+		return deployed{}, unavailable(err)
+	}
+	return deployed{cluster, d.Names, c.Control, services, publish, s.Topics.CanPurge, c.InputRetention}, nil
+}
+
+// ownTopics checks the topics that workflows publish to. None of the deployment's own is
+// among them: what stands there is the engine's.
+func ownTopics(ctx context.Context, cl *kafka.Client, cfg Config, names topology.Names) (map[string]int32, error) {
+	for _, t := range cfg.Publish {
+		if strings.HasPrefix(t, names.Namespace+".") {
+			return nil, fmt.Errorf("topic %q, which engine.Config.Publish names, would be one of the deployment's own: choose a name without the prefix %q", t, names.Namespace+".")
+		}
+	}
+	return kafka.OwnTopics(ctx, cl, names.Topic(record.TopicChangelog), cfg.Publish)
 }
 
 // unreached tells which setting to look at.

@@ -100,3 +100,22 @@ func (s *Server) awaitUpdate(ctx context.Context, c *call, updateID string) (ans
 	a.body = out
 	return a, nil
 }
+
+// GetStack says what the run's code waits for.
+func (s operations) GetStack(w http.ResponseWriter, r *http.Request, id api.WorkflowID) {
+	c := &call{r: r, workflowID: id}
+	s.route(w, c, func(ctx context.Context) (answer, error) {
+		v, a, err := s.cfg.Engine.Stack(ctx, id)
+		switch {
+		case err != nil:
+			return answer{}, err
+		case a.Outcome.Rejected():
+			return answer{}, problem(api.Code(a.Outcome.String()), "%s", a.Detail)
+		}
+		out := api.Stack{WorkflowID: id, RunID: a.Run.String(), Details: v.Details, Threads: make([]api.Thread, 0, len(v.Threads))}
+		for _, t := range v.Threads {
+			out.Threads = append(out.Threads, api.Thread{WaitsFor: t.For, Stack: append([]string{}, t.Stack...)})
+		}
+		return answer{status: http.StatusOK, body: out}, nil
+	})
+}

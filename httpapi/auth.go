@@ -85,6 +85,8 @@ func roles() map[string]Role {
 		"POST /v1/workflows":                     RoleOperator,
 		"GET /v1/workflows/{id}":                 RoleViewer,
 		"GET /v1/workflows/{id}/history":         RoleViewer,
+		"GET /v1/workflows/{id}/stack":           RoleViewer,
+		"GET /v1/workflow-count":                 RoleViewer,
 		"GET /v1/workflows/{id}/result":          RoleViewer,
 		"POST /v1/workflows/{id}/signals/{name}": RoleOperator,
 		"POST /v1/workflows/{id}/queries/{name}": RoleViewer,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/odradek/odradek/internal/filter"
 	"github.com/odradek/odradek/record"
 )
 
@@ -57,6 +58,11 @@ type Engine interface {
 	// WaitUpdate returns nil when the update is answered, or never will be, at once if it
 	// is so; ctx's error when ctx ends first. ErrNotOwner.
 	WaitUpdate(ctx context.Context, workflowID, updateID string) error
+	// Stack asks the code of the workflow's current run what it waits for; the outcome is
+	// as Query's. ErrNotOwner.
+	Stack(ctx context.Context, workflowID string) (Stack, record.Answer, error)
+	// Count counts the runs of one partition that this instance owns. ErrNotOwner.
+	Count(ctx context.Context, partition int32, q ListQuery) (int64, error)
 	// WaitClosed returns nil when the workflow's current run is closed, at once if it
 	// is; ctx's error when ctx ends first. ErrNotOwner, ErrNotFound.
 	WaitClosed(ctx context.Context, workflowID string) error
@@ -70,11 +76,25 @@ type Run struct {
 	Signals  []record.SignalRow
 	Children []record.ChildRow
 	Updates  []record.UpdateRow
-	Attempts []record.AttemptRow // of open tasks that failed at least once
-	Stuck    *record.StuckRow    // nil: the run goes on
-	Inbox    int                 // inputs that wait because the run is stuck (T4)
-	Result   []byte              // of a completed run
-	Failure  *record.Failure     // of a failed run
+	// Attributes are the search attributes, ascending by name.
+	Attributes []record.Attribute
+	Attempts   []record.AttemptRow // of open tasks that failed at least once
+	Stuck      *record.StuckRow    // nil: the run goes on
+	Inbox      int                 // inputs that wait because the run is stuck (T4)
+	Result     []byte              // of a completed run
+	Failure    *record.Failure     // of a failed run
+}
+
+// Stack is what a run's code waits for.
+type Stack struct {
+	Details string
+	Threads []Thread
+}
+
+// Thread is a thread of a run.
+type Thread struct {
+	For   string   // what it waits for
+	Stack []string // the author's frames, innermost first
 }
 
 // Update is an update of a run.
@@ -91,6 +111,7 @@ type Update struct {
 type ListQuery struct {
 	Type   string        // empty: all
 	Status record.Status // StatusNone: all
+	Filter filter.Filter // with both of the above
 	Limit  int
 	After  ListPosition // the page starts behind it; zero: at the beginning
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/httpapi/api"
 	"github.com/odradek/odradek/record"
 )
@@ -20,8 +21,11 @@ func workflow(run *Run, pending bool) api.Workflow {
 	if s := run.Stuck; s != nil {
 		v.Stuck = &api.Stuck{Code: s.Code, Detail: s.Detail, Since: s.Since.Time(), Tries: int64(s.Tries), RetryAt: moment(s.RetryAt)}
 	}
-	if pending && !run.Row.Status.Closed() {
-		v.Pending = pendingOf(run)
+	if pending {
+		v.Attributes = attributes(run.Attributes)
+		if !run.Row.Status.Closed() {
+			v.Pending = pendingOf(run)
+		}
 	}
 	return v
 }
@@ -31,7 +35,7 @@ func listed(r *record.RunRow) api.Workflow {
 	return api.Workflow{
 		WorkflowID: r.WorkflowID, RunID: r.Run.String(), Type: r.Type, Version: int64(r.Version),
 		Status: api.Status(r.Status.String()), StartedAt: r.StartedAt.Time(), ClosedAt: moment(r.ClosedAt),
-		UpdatedAt: r.UpdatedAt.Time(), Events: int64(r.Events),
+		UpdatedAt: r.UpdatedAt.Time(), Events: int64(r.Events), Build: r.Build, ParentID: r.Parent.WorkflowID,
 	}
 }
 
@@ -73,6 +77,25 @@ func pendingOf(run *Run) *api.Pending {
 		p.Signals = append(p.Signals, api.PendingSignal{Signal: int64(s.No), Name: s.Name})
 	}
 	return p
+}
+
+// attributes is an object of them; nil: there are none.
+func attributes(as []record.Attribute) json.RawMessage {
+	if len(as) == 0 {
+		return nil
+	}
+	out := []byte{'{'}
+	for i := range as {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		name, err := json.Marshal(as[i].Name)
+		if err != nil {
+			panic("httpapi: a text is always JSON: " + err.Error())
+		}
+		out = codec.AppendAttributeJSON(append(append(out, name...), ':'), as[i])
+	}
+	return append(out, '}')
 }
 
 // payload shows JSON as it is, nothing as null, and anything else as base64: as the

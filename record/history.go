@@ -135,6 +135,7 @@ type RunStarted struct {
 	Version   uint32
 	Input     []byte
 	CommandID string
+	Build     string // of the binary that started it
 	Parent    Parent // zero: none
 	// With Previous, the run that continued as this one:
 	Previous   RunID
@@ -362,6 +363,12 @@ type Attribute struct {
 	Type  AttributeType
 	Value []byte // in the order-keeping form of its type; nil: removed
 }
+
+// PatchAttribute is the attribute, true, of a run whose code took the patch of that ID.
+func PatchAttribute(id string) string { return PatchAttributePrefix + id }
+
+// PatchAttributePrefix is what PatchAttribute begins with. No other attribute does.
+const PatchAttributePrefix = "patch."
 
 // AttributeType is the type of a search attribute's value.
 type AttributeType uint8

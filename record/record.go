@@ -17,6 +17,7 @@ const (
 	TopicDeadLetters
 	TopicControl
 	TopicStatus
+	TopicOwn // a topic of the user's; with Output.Service, its name
 )
 
 // String is the topic's name without namespace; TopicTasks is "tasks".
@@ -42,6 +43,8 @@ func (t Topic) String() string {
 		return "control"
 	case TopicStatus:
 		return "status"
+	case TopicOwn:
+		return "own"
 	}
 	return "none"
 }
@@ -252,7 +255,7 @@ func (*Undecodable) body()   {}
 // Output is a record that a step wants written in its transaction.
 type Output struct {
 	Topic     Topic
-	Service   string // with TopicTasks
+	Service   string // with TopicTasks; with TopicOwn the topic's name
 	Partition int32
 	Key       []byte
 	Value     []byte

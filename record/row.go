@@ -70,6 +70,7 @@ type RunRow struct {
 	OpenUpdates  uint32
 	Parent       Parent // zero: none
 	Previous     RunID  // the run that continued as this one; zero: none
+	Build        string // of the binary that started it
 	CancelAsked  bool   // a CancelRequested is in the history
 	Awaited      bool   // an AwaitReceived is in the history
 }
@@ -175,6 +176,7 @@ type SummaryRow struct {
 	Result     []byte   // RunCompleted
 	Failure    *Failure // RunFailed
 	CommandIDs []string // of its commands
+	Attributes []Attribute
 }
 
 // DeadLetterRow travels: a record that could not be processed.

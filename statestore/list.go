@@ -5,10 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/internal/filter"
 	"github.com/odradek/odradek/record"
 )
 
@@ -21,6 +23,7 @@ type Cursor string
 type ListQuery struct {
 	Type   string        // empty: all
 	Status record.Status // StatusNone: all
+	Filter filter.Filter // with both of the above
 	Limit  int           // at most so many; 0: 100
 	After  Cursor
 }
@@ -50,31 +53,39 @@ func (s *Store) List(q ListQuery) ([]record.RunRow, Cursor, error) {
 }
 
 func list(snap *pebble.Snapshot, q ListQuery, place []byte) (rows []record.RunRow, next Cursor, err error) {
-	prefix := codec.AppendPartitionKey(nil, codec.RowListing)
-	it, err := snap.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
-	if err != nil {
-		return nil, "", err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	l := lister{it: it}
-	if err := l.start(q, place); err != nil {
-		return nil, "", err
-	}
+	rows, next, _, err = choose(snap, q, place)
+	return rows, next, err
+}
+
+// choose also tells how many entries and rows it has touched.
+func choose(snap *pebble.Snapshot, q ListQuery, place []byte) (rows []record.RunRow, next Cursor, touched int, err error) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = limitDefault
 	}
-	for len(l.streams) > 0 {
+	plan := q.Filter.Plan()
+	f := &finder{snap: snap, filter: q.Filter, exact: plan.Exact}
+	more := false
+	take := func(x found) (bool, error) {
 		if len(rows) == limit {
-			return rows, next, nil
+			more = true
+			return false, nil
 		}
-		row, at, err := l.take(snap)
-		if err != nil {
-			return nil, "", err
+		row, fits, err := f.look(x.id, x.run)
+		if err == nil && fits && q.takes(&row) {
+			rows, next = append(rows, row), cursorOf(x.place)
 		}
-		rows, next = append(rows, row), cursorOf(at)
+		return true, err
 	}
-	return rows, "", it.Error()
+	if plan.Ranges != nil {
+		err = f.indexed(plan.Ranges, place, take)
+	} else {
+		err = f.listed(q, plan, place, take)
+	}
+	if !more {
+		next = ""
+	}
+	return rows, next, f.touched, err
 }
 
 // lister merges the listing's streams, one for each type and status, each in the
@@ -92,9 +103,25 @@ type stream struct {
 
 func (st *stream) place() []byte { return st.key[len(st.prefix):] }
 
-func (l *lister) start(q ListQuery, place []byte) error {
-	if q.Type != "" {
-		return l.addType(q.Type, q.Status, place)
+func (l *lister) start(q ListQuery, plan filter.Plan, place []byte) error {
+	wanted := func(st record.Status) bool {
+		return (q.Status == record.StatusNone || q.Status == st) && (plan.Statuses == nil || slices.Contains(plan.Statuses, st))
+	}
+	types := plan.Types
+	switch {
+	case q.Type != "" && types != nil && !slices.Contains(types, q.Type):
+		return nil
+	case q.Type != "":
+		types = []string{q.Type}
+	}
+	if types != nil {
+		slices.Sort(types)
+		for _, typ := range slices.Compact(types) {
+			if err := l.addType(typ, wanted, place); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	ok := l.it.First()
 	for ok {
@@ -102,7 +129,7 @@ func (l *lister) start(q ListQuery, place []byte) error {
 		if err != nil {
 			return err
 		}
-		if err := l.addType(k.Type, q.Status, place); err != nil {
+		if err := l.addType(k.Type, wanted, place); err != nil {
 			return err
 		}
 		ok = l.it.SeekGE(after(codec.AppendListingPrefix(nil, k.Type, record.StatusNone)))
@@ -110,9 +137,9 @@ func (l *lister) start(q ListQuery, place []byte) error {
 	return l.it.Error()
 }
 
-func (l *lister) addType(typ string, status record.Status, place []byte) error {
+func (l *lister) addType(typ string, wanted func(record.Status) bool, place []byte) error {
 	for st := record.StatusRunning; st <= record.StatusContinued; st++ {
-		if status != record.StatusNone && status != st {
+		if !wanted(st) {
 			continue
 		}
 		s := stream{prefix: codec.AppendListingPrefix(nil, typ, st)}
@@ -146,8 +173,8 @@ func (l *lister) seek(s *stream) (bool, error) {
 	return true, err
 }
 
-// take gives the run that comes next, and its place.
-func (l *lister) take(r pebble.Reader) (record.RunRow, []byte, error) {
+// next gives the run that comes next.
+func (l *lister) next() (found, error) {
 	least := 0
 	for i := range l.streams {
 		if bytes.Compare(l.streams[i].place(), l.streams[least].place()) < 0 {
@@ -157,19 +184,15 @@ func (l *lister) take(r pebble.Reader) (record.RunRow, []byte, error) {
 	s := &l.streams[least]
 	k, err := codec.DecodeKey(s.key)
 	if err != nil {
-		return record.RunRow{}, nil, err
+		return found{}, err
 	}
-	row, err := runRow(r, s.id, k.Run)
-	if err != nil {
-		return record.RunRow{}, nil, err
-	}
-	place := clone(s.place())
+	x := found{clone(s.place()), s.id, k.Run}
 	s.key = append(s.key, 0)
 	ok, err := l.seek(s)
 	if !ok {
 		l.streams = append(l.streams[:least], l.streams[least+1:]...)
 	}
-	return row, place, err
+	return x, err
 }
 
 // runRow reads a run's row, or that in its summary.

@@ -117,6 +117,8 @@ func addRow(s *machine.State, k codec.Key, value []byte) (err error) {
 		err = add(&s.Children, codec.DecodeChildRow, k, value)
 	case codec.RowUpdate:
 		err = add(&s.Updates, codec.DecodeUpdateRow, k, value)
+	case codec.RowAttributes:
+		s.Attributes, err = codec.DecodeAttributes(k, value)
 	case codec.RowAttempt:
 		err = add(&s.Attempts, codec.DecodeAttemptRow, k, clone(value))
 	case codec.RowInbox:

@@ -24,6 +24,8 @@ type definition struct {
 	signals    []payloadUse
 	queries    []payloadUse
 	updates    []payloadUse
+	attributes []attributeUse
+	topics     []string
 	checkInput func(input []byte) error
 	execute    func(ctx Context, input []byte) record.HistoryBody
 }

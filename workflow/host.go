@@ -57,6 +57,8 @@ type Host interface {
 	LastSignal(name string) uint64
 	// HasSignal reports whether TakeSignal would give one.
 	HasSignal(name string) bool
+	// SetDetails says what the run's view shows; details is called when somebody looks.
+	SetDetails(details func() string)
 	// HandleQuery says how the run answers a query.
 	HandleQuery(name string, answer func(input []byte) ([]byte, error))
 	// HandleUpdate says how the run checks and carries out an update; handle completes it.

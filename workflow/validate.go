@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/odradek/odradek/internal/filter"
+	"github.com/odradek/odradek/record"
 )
 
 const nameBytesMax = 100
@@ -79,6 +82,19 @@ func (d Definition) Validate() error {
 			}
 			seen[u.name] = true
 		}
+	}
+	types := map[string]record.AttributeType{}
+	for _, u := range d.d.attributes {
+		if why := nameWrong(u.name); why != "" {
+			refuse("attribute %q: the name %s", u.name, why)
+		}
+		if filter.Reserved(u.name) || strings.HasPrefix(u.name, record.PatchAttributePrefix) {
+			refuse("attribute %q: filters have that word for themselves: choose another name", u.name)
+		}
+		if t, twice := types[u.name]; twice && t != u.typ {
+			refuse("attribute %q has two types: give it one", u.name)
+		}
+		types[u.name] = u.typ
 	}
 	return errors.Join(errs...)
 }

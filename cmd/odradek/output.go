@@ -100,6 +100,15 @@ func (a *app) workflowTable(w *client.Workflow) {
 		{"status", statusOf(w)}, {"started", moment(w.StartedAt)}, {"updated", moment(w.UpdatedAt)}, {"closed", moment(w.ClosedAt)},
 		{"events", fmt.Sprint(w.Events)},
 	}
+	if w.Build != "" {
+		rows = append(rows, []string{"build", w.Build})
+	}
+	if w.ParentID != "" {
+		rows = append(rows, []string{"parent", w.ParentID})
+	}
+	if len(w.Attributes) > 0 {
+		rows = append(rows, []string{"attributes", string(w.Attributes)})
+	}
 	if s := w.Stuck; s != nil {
 		rows = append(rows, []string{"stuck since", moment(s.Since)}, []string{"stuck retry", moment(s.RetryAt)}, []string{"stuck because", s.Detail})
 	}

@@ -32,6 +32,8 @@ func (r *Refusal) Error() string { return r.Code + ": " + r.Detail }
 type DecideConfig struct {
 	// Deliverable refuses a task for a service whose records cannot be written (P5).
 	Deliverable func(service string) *Refusal
+	// Publishable refuses a record for a topic of the user's (P5).
+	Publishable func(topic string) *Refusal
 	// RetainCompleted and RetainFailed are how long chunks are kept after the close (F4).
 	RetainCompleted, RetainFailed time.Duration
 }
@@ -55,6 +57,10 @@ func Decide(cfg DecideConfig, next uint64, now record.Millis, decisions []record
 		switch b := d.(type) {
 		case *record.TaskScheduled:
 			if r := cfg.Deliverable(b.Service); r != nil {
+				return nil, r
+			}
+		case *record.Published:
+			if r := cfg.Publishable(b.Topic); r != nil {
 				return nil, r
 			}
 		case *record.RunCompleted:
@@ -122,7 +128,7 @@ func EventBytes(e record.HistoryEvent) int {
 	n := 64 + payloadLen(e.Body)
 	switch b := e.Body.(type) {
 	case *record.RunStarted:
-		n += len(b.Type) + len(b.CommandID) + len(b.Parent.WorkflowID) + len(b.Carry)
+		n += len(b.Type) + len(b.CommandID) + len(b.Build) + len(b.Parent.WorkflowID) + len(b.Carry)
 	case *record.SignalReceived:
 		n += len(b.Name) + len(b.CommandID)
 	case *record.TaskScheduled:

@@ -10,18 +10,19 @@ import (
 
 // flushed is what the rows say: the state at the last Flush.
 type flushed struct {
-	exists   bool // the run row is there
-	listed   bool // its entry in the listing is there
-	run      record.RunRow
-	tasks    []record.TaskRow
-	timers   []record.TimerRow
-	signals  []record.SignalRow
-	children []record.ChildRow
-	updates  []record.UpdateRow
-	attempts []record.AttemptRow
-	stuck    *record.StuckRow
-	inbox    []uint64
-	dues     []record.Due
+	exists     bool // the run row is there
+	listed     bool // its entry in the listing is there
+	run        record.RunRow
+	tasks      []record.TaskRow
+	timers     []record.TimerRow
+	signals    []record.SignalRow
+	children   []record.ChildRow
+	updates    []record.UpdateRow
+	attempts   []record.AttemptRow
+	attributes []record.Attribute
+	stuck      *record.StuckRow
+	inbox      []uint64
+	dues       []record.Due
 }
 
 // Flush writes the rows that differ from what was written last, and remembers
@@ -59,6 +60,7 @@ func (s *State) flushRun(w RowWriter) {
 	f, r := &s.flushed, &s.Run
 	exists := r.Events > 0 && !s.Gone
 	listed := exists || s.Summary != nil
+	s.flushAttributes(w, exists)
 	switch {
 	case exists && (!f.exists || f.run != *r):
 		w.PutRun(r)
@@ -76,6 +78,41 @@ func (s *State) flushRun(w RowWriter) {
 		w.PutListing(r)
 	}
 	f.exists, f.listed, f.run = exists, listed, *r
+}
+
+// flushAttributes writes the run's attributes, and the entries of the index that find it
+// by them. A summary keeps the entries when the run row goes.
+func (s *State) flushAttributes(w RowWriter, exists bool) {
+	f := &s.flushed
+	if len(f.attributes) == 0 && len(s.Attributes) == 0 {
+		return
+	}
+	same := len(f.attributes) == len(s.Attributes)
+	for i := range f.attributes {
+		if a := &f.attributes[i]; !has(s.Attributes, a) {
+			w.DeleteIndex(&s.Run, a)
+			same = false
+		}
+	}
+	for i := range s.Attributes {
+		if a := &s.Attributes[i]; !has(f.attributes, a) {
+			w.PutIndex(&s.Run, a)
+			same = false
+		}
+	}
+	switch was := f.exists && len(f.attributes) > 0; {
+	case exists && len(s.Attributes) > 0 && !(was && same):
+		w.PutAttributes(&s.Run, s.Attributes)
+	case was && (!exists || len(s.Attributes) == 0):
+		w.DeleteAttributes(&s.Run)
+	}
+	f.attributes = s.Attributes
+}
+
+func has(as []record.Attribute, a *record.Attribute) bool {
+	return slices.ContainsFunc(as, func(b record.Attribute) bool {
+		return a.Name == b.Name && a.Type == b.Type && bytes.Equal(a.Value, b.Value)
+	})
 }
 
 func (s *State) flushStuck(w RowWriter) {

@@ -25,7 +25,7 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 	switch b := e.Body.(type) {
 	case *record.RunStarted:
 		r.Type, r.Version, r.Status, r.StartedAt, r.Parent = b.Type, b.Version, record.StatusRunning, e.At, b.Parent
-		r.Previous = b.Previous
+		r.Previous, r.Build = b.Previous, b.Build
 		s.command(b.CommandID, e.No)
 	case *record.SignalReceived:
 		s.Signals = append(s.Signals, record.SignalRow{No: e.No, Chunk: chunk, Name: b.Name})
@@ -84,7 +84,11 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		if c := s.Child(b.Child); c != nil {
 			c.Asked = true
 		}
-	case *record.SignalSent, *record.PatchMarked, *record.Published, *record.AttributesSet:
+	case *record.PatchMarked:
+		s.setAttributes([]record.Attribute{{Name: record.PatchAttribute(b.ID), Type: record.AttributeBool, Value: []byte{1}}})
+	case *record.AttributesSet:
+		s.setAttributes(b.Attributes)
+	case *record.SignalSent, *record.Published:
 	case *record.RunTerminated:
 		s.command(b.CommandID, e.No)
 		s.closeRun(record.StatusTerminated, e, chunk, e.At.Add(b.Retain))
@@ -108,6 +112,23 @@ func (s *State) command(id string, event uint64) {
 func (s *State) closeTask(no uint64) {
 	s.Tasks = remove(s.Tasks, no, taskNo)
 	s.DeleteAttempt(no)
+}
+
+// setAttributes changes some of the attributes; a nil value removes one.
+func (s *State) setAttributes(as []record.Attribute) {
+	now := make([]record.Attribute, 0, len(s.Attributes)+len(as))
+	for _, old := range s.Attributes {
+		if !slices.ContainsFunc(as, func(a record.Attribute) bool { return a.Name == old.Name }) {
+			now = append(now, old)
+		}
+	}
+	for _, a := range as {
+		if a.Value != nil {
+			now = append(now, a)
+		}
+	}
+	slices.SortFunc(now, func(a, b record.Attribute) int { return cmp.Compare(a.Name, b.Name) })
+	s.Attributes = now
 }
 
 // closeRun ends the run: what was open in it is nobody's business any more.
@@ -168,7 +189,7 @@ func (s *State) DeleteInbox(no uint64) {
 func (s *State) SetSummary(sum *record.SummaryRow) {
 	s.Summary = sum
 	if s.Run.Events == 0 { // compaction has taken the chunks
-		s.Run, s.Gone = sum.RunRow, true
+		s.Run, s.Gone, s.Attributes = sum.RunRow, true, sum.Attributes
 	}
 }
 
@@ -179,14 +200,14 @@ func (s *State) Drop(commands []record.CommandRow) {
 	s.dropped = append(s.dropped, commands...)
 	s.Gone = true
 	s.Tasks, s.Timers, s.Signals, s.Attempts, s.Inbox, s.Stuck = nil, nil, nil, nil, nil, nil
-	s.Children, s.Updates = nil, nil
+	s.Children, s.Updates, s.Attributes = nil, nil, nil
 	if s.Summary != nil {
-		s.Run = s.Summary.RunRow
+		s.Run, s.Attributes = s.Summary.RunRow, s.Summary.Attributes
 	}
 }
 
 // DropSummary forgets the summary: the workflow is unknown from then on (F4).
-func (s *State) DropSummary() { s.Summary = nil }
+func (s *State) DropSummary() { s.Summary, s.Attributes = nil, nil }
 
 // Task finds an open task; nil if it is not open.
 func (s *State) Task(no uint64) *record.TaskRow { return find(s.Tasks, no, taskNo) }

@@ -38,11 +38,19 @@ func (m rowMap) DeleteUpdate(r *record.RunRow, no uint64)        { m.del("update
 func (m rowMap) PutCommand(r *record.RunRow, c *record.CommandRow) {
 	m.put("command", r, c.CommandID, *c)
 }
-func (m rowMap) DeleteCommand(r *record.RunRow, id string)              { m.del("command", r, id) }
-func (m rowMap) PutDue(d record.Due)                                    { m[fmt.Sprintf("due/%+v", d)] = "" }
-func (m rowMap) DeleteDue(d record.Due)                                 { delete(m, fmt.Sprintf("due/%+v", d)) }
-func (m rowMap) PutListing(r *record.RunRow)                            { m.put("listing", r, r.Status, "") }
-func (m rowMap) DeleteListing(r *record.RunRow)                         { m.del("listing", r, r.Status) }
+func (m rowMap) DeleteCommand(r *record.RunRow, id string) { m.del("command", r, id) }
+func (m rowMap) PutDue(d record.Due)                       { m[fmt.Sprintf("due/%+v", d)] = "" }
+func (m rowMap) DeleteDue(d record.Due)                    { delete(m, fmt.Sprintf("due/%+v", d)) }
+func (m rowMap) PutListing(r *record.RunRow)               { m.put("listing", r, r.Status, "") }
+func (m rowMap) DeleteListing(r *record.RunRow)            { m.del("listing", r, r.Status) }
+func (m rowMap) PutAttributes(r *record.RunRow, as []record.Attribute) {
+	m.put("attributes", r, "", fmt.Sprint(as))
+}
+func (m rowMap) DeleteAttributes(r *record.RunRow) { m.del("attributes", r, "") }
+func (m rowMap) PutIndex(r *record.RunRow, a *record.Attribute) {
+	m.put("index", r, fmt.Sprint(*a), "")
+}
+func (m rowMap) DeleteIndex(r *record.RunRow, a *record.Attribute)      { m.del("index", r, fmt.Sprint(*a)) }
 func (m rowMap) PutChunk(*record.RunRow, uint32, []record.HistoryEvent) {}
 func (m rowMap) DeleteChunk(*record.RunRow, uint32)                     {}
 func (m rowMap) PutAttempt(r *record.RunRow, a *record.AttemptRow)      { m.put("attempt", r, a.Task, *a) }
@@ -62,6 +70,9 @@ func drawEvent(t *rapid.T, s *State) record.HistoryBody {
 		&record.TaskScheduled{Service: "a", Operation: "b"},
 		&record.TimerStarted{Due: record.Millis(rapid.Int64Range(1, 1000).Draw(t, "due"))},
 		&record.LocalScheduled{Name: "l"},
+		&record.PatchMarked{ID: "p"},
+		&record.AttributesSet{Attributes: []record.Attribute{{Name: "a", Type: record.AttributeInt, Value: []byte{rapid.Byte().Draw(t, "value")}}}},
+		&record.AttributesSet{Attributes: []record.Attribute{{Name: "a", Type: record.AttributeInt}}},
 		&record.ChildScheduled{WorkflowID: "c", Type: "t"},
 		&record.WorkflowAwaited{WorkflowID: "o"},
 		&record.UpdateReceived{Name: "u", CommandID: fmt.Sprintf("c%d", s.Run.Events)},

@@ -12,15 +12,17 @@ import (
 // Between two calls of Flush it remembers what changed.
 type State struct {
 	Run      record.RunRow
-	Tasks    []record.TaskRow    // open, ascending by No
-	Timers   []record.TimerRow   // open, ascending by No
-	Signals  []record.SignalRow  // buffered, ascending by No
-	Children []record.ChildRow   // open and awaited, ascending by No
-	Updates  []record.UpdateRow  // not answered, ascending by No
-	Attempts []record.AttemptRow // of open tasks that failed at least once
-	Stuck    *record.StuckRow    // nil: the run goes on
-	Inbox    []record.InboxRow   // waiting inputs, ascending by No; payloads included
-	Summary  *record.SummaryRow  // set when the chunks are gone: Run is then its RunRow
+	Tasks    []record.TaskRow   // open, ascending by No
+	Timers   []record.TimerRow  // open, ascending by No
+	Signals  []record.SignalRow // buffered, ascending by No
+	Children []record.ChildRow  // open and awaited, ascending by No
+	Updates  []record.UpdateRow // not answered, ascending by No
+	// Attributes are ascending by name; they are replaced, never written into.
+	Attributes []record.Attribute
+	Attempts   []record.AttemptRow // of open tasks that failed at least once
+	Stuck      *record.StuckRow    // nil: the run goes on
+	Inbox      []record.InboxRow   // waiting inputs, ascending by No; payloads included
+	Summary    *record.SummaryRow  // set when the chunks are gone: Run is then its RunRow
 
 	// Gone: the chunks are dropped, and with them everything derived from them. What
 	// is left is the summary, if there is one.
@@ -55,6 +57,11 @@ type RowWriter interface {
 	DeleteDue(d record.Due)
 	PutListing(r *record.RunRow) // the visibility index: status, type, start
 	DeleteListing(r *record.RunRow)
+
+	PutAttributes(r *record.RunRow, as []record.Attribute)
+	DeleteAttributes(r *record.RunRow)
+	PutIndex(r *record.RunRow, a *record.Attribute) // of one attribute
+	DeleteIndex(r *record.RunRow, a *record.Attribute)
 
 	PutChunk(r *record.RunRow, no uint32, events []record.HistoryEvent)
 	DeleteChunk(r *record.RunRow, no uint32)
@@ -101,9 +108,10 @@ var ErrNoChunk = errors.New("no such chunk")
 // Restored makes a State of rows as they stand in a store.
 func Restored(s State) *State {
 	if s.Summary != nil && s.Run.Events == 0 {
-		s.Run, s.Gone = s.Summary.RunRow, true
+		s.Run, s.Gone, s.Attributes = s.Summary.RunRow, true, s.Summary.Attributes
 	}
 	f := &s.flushed
+	f.attributes = s.Attributes
 	f.exists, f.run = !s.Gone, s.Run
 	f.listed = f.exists || s.Summary != nil
 	f.tasks, f.timers = slices.Clone(s.Tasks), slices.Clone(s.Timers)

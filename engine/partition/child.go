@@ -68,6 +68,7 @@ func (p *Partition) childStart(e *entry, r *record.Record, c *record.ChildStart)
 		child := &entry{state: machine.NewState(r.WorkflowID, c.Run), def: def, coded: coded}
 		p.cache.put(child)
 		p.batch.Counts.Started++
+		got.Event.(*record.RunStarted).Build = p.cfg.Build
 		return p.first(child, got.Event)
 	case got.Outcome.Rejected():
 		p.reportTo(c.Parent, &record.ChildReport{Failure: record.Failure{Kind: record.FailureEngine, Code: got.Outcome.String(), Message: got.Detail}})

@@ -12,7 +12,7 @@ import (
 // ID derives from the old one, so that a repeated step gives the same.
 func (p *Partition) goOn(old *entry, event uint64, b *record.RunContinued, carried []record.HistoryBody) error {
 	r := &old.state.Run
-	started := &record.RunStarted{Type: r.Type, Input: b.Input, Parent: r.Parent, Previous: r.Run, Carry: b.Carry}
+	started := &record.RunStarted{Type: r.Type, Input: b.Input, Parent: r.Parent, Previous: r.Run, Carry: b.Carry, Build: p.cfg.Build}
 	first, err := p.event(old, 1, 1)
 	if err != nil {
 		return err

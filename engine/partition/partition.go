@@ -24,6 +24,9 @@ type Config struct {
 	Table *topology.Table
 	// Services are the task topics: partitions M of each service (W2).
 	Services map[string]int32
+	// Publish are the topics of the user's that workflows may publish to, with their
+	// partitions.
+	Publish map[string]int32
 	// Definitions are the workflow types that the binary has.
 	Definitions []workflow.Definition
 	// RefuseUnknownTypes makes a start of an unknown type a rejection; by default its

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -35,6 +36,9 @@ func (p *Partition) Query(workflowID, name string, input []byte) (record.Answer,
 	case e.state.Stuck != nil && e.state.Stuck.TurnOpen:
 		return reject(record.OutcomeUnanswered, "run %s of workflow %q is stuck before its first turn: %s", r.Run, workflowID, e.state.Stuck.Code)
 	}
+	if name == DescribeQuery {
+		return p.describe(e, a)
+	}
 	if err := e.def.CheckQuery(name, input); err != nil {
 		return reject(record.OutcomeInvalid, "query %q of workflow type %q: %v", name, r.Type, err)
 	}
@@ -56,6 +60,29 @@ func (p *Partition) Query(workflowID, name string, input []byte) (record.Answer,
 		return reject(record.OutcomeUnanswered, "query %q: %v: it is there when the code has called Handle", name, err)
 	}
 	a.Outcome, a.Result, a.Failure = record.OutcomeApplied, out, failureOf(err)
+	return a, nil
+}
+
+// DescribeQuery is the query that every run answers: what its code waits for, and where, as
+// JSON of a replay.View. No query of an author's can have that name.
+const DescribeQuery = "odradek/describe"
+
+func (p *Partition) describe(e *entry, a record.Answer) (record.Answer, error) {
+	var readErr error
+	v, err := ask(p, e, func() (replay.View, error) {
+		return replay.Describe(e.def, p.identity(e), p.history(e, &readErr))
+	})
+	if readErr != nil {
+		return record.Answer{}, readErr
+	}
+	if err == nil {
+		a.Result, err = json.Marshal(v)
+	}
+	if err != nil {
+		a.Outcome, a.Detail = record.OutcomeUnanswered, fmt.Sprintf("run %s of workflow %q does not replay: %v", a.Run, e.state.Run.WorkflowID, err)
+		return a, nil
+	}
+	a.Outcome = record.OutcomeApplied
 	return a, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/internal/filter"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
 	"github.com/odradek/odradek/topology"
@@ -43,6 +45,9 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// sourceLine is what differs between machines and edits in a frame.
+var sourceLine = regexp.MustCompile(`/[^ "]*/(\w+\.go):\d+`)
+
 // harness drives a Partition over a real store, as a lane does, without Kafka.
 type harness struct {
 	p         *Partition
@@ -66,7 +71,7 @@ func newHarnessOf(t *testing.T, cacheRuns int, partitions int32) *harness {
 		now: record.MillisOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)),
 		cfg: Config{
 			Partition: 0, Namespace: "ns", Table: topology.TableZero(partitions),
-			Services: map[string]int32{"pay": 1}, Definitions: definitions(), CacheRuns: cacheRuns, Build: "b1",
+			Services: map[string]int32{"pay": 1}, Publish: map[string]int32{"orders": 8}, Definitions: definitions(), CacheRuns: cacheRuns, Build: "b1",
 		},
 		runs: map[record.RunID]string{},
 	}
@@ -236,7 +241,22 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 		if a.Failure != nil {
 			out += a.Failure.Error()
 		}
-		return out
+		return sourceLine.ReplaceAllString(out, "$1")
+	case "find": // a filter
+		src := strings.TrimSpace(d.Input)
+		f, err := filter.Parse(src, h.now.Time())
+		if err != nil {
+			return err.Error()
+		}
+		rows, _, err := h.store.List(statestore.ListQuery{Filter: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for i := range rows {
+			ids = append(ids, rows[i].WorkflowID)
+		}
+		return strings.Join(ids, " ")
 	case "condemn":
 		s, err := h.store.Load(d.CmdArgs[0].Key)
 		if err != nil {
@@ -366,7 +386,10 @@ func (h *harness) show(b *Batch) string {
 				fmt.Fprintf(&out, " %s", hd.Value)
 			}
 		}
-		if o.Topic == record.TopicTasks {
+		if o.Topic == record.TopicOwn {
+			fmt.Fprintf(&out, "/%d %s", o.Partition, o.Key)
+		}
+		if o.Topic == record.TopicTasks || o.Topic == record.TopicOwn {
 			fmt.Fprintf(&out, " %s", o.Value)
 		}
 		out.WriteByte('\n')
@@ -444,6 +467,9 @@ func (h *harness) describe(t *testing.T, id string) string {
 		fmt.Fprintf(&out, " stuck=%s tries=%d build=%s (%s)", s.Stuck.Code, s.Stuck.Tries, s.Stuck.Build, detail)
 	}
 	out.WriteByte('\n')
+	for _, a := range s.Attributes {
+		fmt.Fprintf(&out, "  %s = %s\n", a.Name, codec.AppendAttributeJSON(nil, a))
+	}
 	for _, a := range s.Attempts {
 		fmt.Fprintf(&out, "  attempt %d of task %d open, waiting=%v, %d failed\n", a.Open, a.Task, a.NextAt > 0, len(a.Last))
 	}
@@ -517,13 +543,18 @@ func (h *harness) describe(t *testing.T, id string) string {
 
 // The workflow types of the scenarios.
 var (
-	charge  = workflow.NewTask[int, int]("pay", "charge")
-	refund  = workflow.NewTask[int, int]("pay", "refund", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 2}))
-	lost    = workflow.NewTask[int, int]("nowhere", "lose")
-	more    = workflow.NewSignal[int]("more")
-	balance = workflow.NewQuery[string, int]("balance")
-	deposit = workflow.NewUpdate[int, int]("deposit")
-	slow    = workflow.NewTask[int, int]("pay", "slow", workflow.WithRetry(record.RetryPolicy{Initial: time.Second, MaxAttempts: 3, Jitter: -1, NonRetryable: "hopeless fraud"}),
+	charge   = workflow.NewTask[int, int]("pay", "charge")
+	refund   = workflow.NewTask[int, int]("pay", "refund", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 2}))
+	lost     = workflow.NewTask[int, int]("nowhere", "lose")
+	more     = workflow.NewSignal[int]("more")
+	customer = workflow.NewAttribute[string]("customer")
+	amount   = workflow.NewAttribute[int64]("amount")
+	paid     = workflow.NewAttribute[bool]("paid")
+	orders   = workflow.NewTopic[int]("orders")
+	hidden   = workflow.NewTopic[int]("hidden")
+	balance  = workflow.NewQuery[string, int]("balance")
+	deposit  = workflow.NewUpdate[int, int]("deposit")
+	slow     = workflow.NewTask[int, int]("pay", "slow", workflow.WithRetry(record.RetryPolicy{Initial: time.Second, MaxAttempts: 3, Jitter: -1, NonRetryable: "hopeless fraud"}),
 		workflow.WithLimits(record.TaskLimits{Queued: time.Minute, Attempt: 30 * time.Second, Heartbeat: 10 * time.Second, Total: time.Hour}))
 	double = workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 )
@@ -655,6 +686,31 @@ func definitions() []workflow.Definition {
 		workflow.Define("slow", func(ctx workflow.Context, n int) (int, error) {
 			return slow.Run(ctx, n)
 		}, slow),
+		// order sets attributes and publishes to a topic; 13 to one that the binary
+		// may not publish to.
+		workflow.Define("order", func(ctx workflow.Context, n int) (int, error) {
+			workflow.SetDetails(ctx, "order of %d", n)
+			if err := customer.Set(ctx, fmt.Sprint("c", n)); err != nil {
+				return 0, err
+			}
+			first, err := amount.To(int64(n))
+			if err != nil {
+				return 0, err
+			}
+			workflow.SetAttributes(ctx, first, paid.Cleared())
+			if n == 13 {
+				return 0, hidden.Publish(ctx, "", n)
+			}
+			if err := orders.Publish(ctx, "", n); err != nil {
+				return 0, err
+			}
+			if _, err := more.Receive(ctx); err != nil {
+				return 0, err
+			}
+			amount.Clear(ctx)
+			workflow.Patch(ctx, "p1")
+			return n, errors.Join(paid.Set(ctx, true), orders.Publish(ctx, "done", n))
+		}, customer, amount, paid, orders, hidden, more),
 		// tell sends a signal to the workflow "ear".
 		workflow.Define("tell", func(ctx workflow.Context, n int) (int, error) { return n, more.Send(ctx, "ear", n) }),
 		// local doubles its input in the engine, and charges that.

@@ -109,7 +109,8 @@ func (p *Partition) start(e *entry, r *record.Record, c *record.Start) error {
 	if e != nil {
 		run = e.state.Run.Run
 	}
-	if got.Event != nil {
+	if b, ok := got.Event.(*record.RunStarted); ok {
+		b.Build = p.cfg.Build
 		at := p.now
 		if e != nil { // the ID is used again
 			if err := p.makeWay(e, c); err != nil {

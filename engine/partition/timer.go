@@ -206,7 +206,7 @@ func (p *Partition) summary(e *entry, expire record.Millis, commands []record.Co
 	if err != nil {
 		return nil, err
 	}
-	sum := &record.SummaryRow{RunRow: s.Run, ExpireAt: expire, Input: inputHash(first)}
+	sum := &record.SummaryRow{RunRow: s.Run, ExpireAt: expire, Input: inputHash(first), Attributes: s.Attributes}
 	switch b := last.Body.(type) {
 	case *record.RunCompleted:
 		sum.Result = b.Result
@@ -245,6 +245,7 @@ func (p *Partition) decideConfig(e *entry) machine.DecideConfig {
 	}
 	return machine.DecideConfig{
 		Deliverable:     p.deliverable,
+		Publishable:     p.publishable,
 		RetainCompleted: completed,
 		RetainFailed:    p.cfg.RetentionSummary,
 	}
@@ -255,7 +256,11 @@ func (p *Partition) deliverable(service string) *machine.Refusal {
 	if _, ok := p.cfg.Services[service]; !ok {
 		return &machine.Refusal{Code: "service_undeclared", Detail: fmt.Sprintf("no workflow type of this binary declares a task of service %q, so it has no task topic: name the task where the workflow type is defined", service)}
 	}
-	t := target{record.TopicTasks, service}
+	return p.refusing(target{record.TopicTasks, service})
+}
+
+// refusing says why records cannot be written there, for some time after it was found out.
+func (p *Partition) refusing(t target) *machine.Refusal {
 	u, ok := p.undeliverable[t]
 	if !ok {
 		return nil

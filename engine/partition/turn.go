@@ -412,6 +412,8 @@ func (p *Partition) apply(e *entry, events []record.HistoryEvent) error {
 			p.local(e, e.state.Task(ev.No), 1, b.Input)
 		case *record.TimerStarted:
 			p.batch.Counts.Timers++
+		case *record.Published:
+			p.publishTo(e, b)
 		default:
 			p.tell(e, ev)
 		}

@@ -29,7 +29,11 @@ func newTopicNames(names topology.Names, services map[string]int32) *topicNames 
 }
 
 func (n *topicNames) of(t record.Topic, service string) string {
-	if t != record.TopicTasks {
+	switch t {
+	case record.TopicOwn:
+		return service
+	case record.TopicTasks:
+	default:
 		return n.topics[t]
 	}
 	if name, ok := n.tasks[service]; ok {

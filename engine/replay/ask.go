@@ -101,6 +101,9 @@ func (h *host) HandleUpdate(name string, validate func(payload []byte) error, ha
 	}
 }
 
+// SetDetails says what the run's view shows.
+func (h *host) SetDetails(details func() string) { h.details = details }
+
 // OpenUpdates is how many updates are not answered.
 func (h *host) OpenUpdates() int { return h.unanswered }
 

@@ -34,7 +34,9 @@ type host struct {
 	updates    map[string]update // how they are carried out
 	waiting    []waitingUpdate   // that nobody has said how to carry out yet
 	unanswered int               // updates
-	asking     bool              // outside of a turn: the code may ask for nothing
+	details    func() string
+	trace      bool // note where threads wait
+	asking     bool // outside of a turn: the code may ask for nothing
 	root       workflow.Scope
 	threads    []*thread // that have not ended, in the order of their starts
 	first      thread
@@ -196,6 +198,9 @@ func (h *host) Block(on workflow.Awaited) {
 	h.changes("waits")
 	t := h.current.Load()
 	t.waits = on
+	if h.trace {
+		t.at = coro.Callers()
+	}
 	t.co.Await()
 }
 

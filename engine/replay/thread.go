@@ -14,8 +14,9 @@ const threadsMax = 10_000
 type thread struct {
 	co    *coro.Coro
 	waits workflow.Awaited
-	fresh bool   // has not run yet
-	seen  uint64 // host.moves when it parked
+	fresh bool      // has not run yet
+	seen  uint64    // host.moves when it parked
+	at    []uintptr // where it waits, while that is noted
 }
 
 // Go starts a thread: it runs when those before it have waited.

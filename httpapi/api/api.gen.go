@@ -311,6 +311,17 @@ type Signalled struct {
 // SignalledOutcome defines model for Signalled.Outcome.
 type SignalledOutcome string
 
+// Stack defines model for Stack.
+type Stack struct {
+	// Details What the code shows of itself.
+	Details string `json:"details,omitempty,omitzero"`
+	RunID   string `json:"run_id"`
+
+	// Threads The threads of the run; none if its code has ended.
+	Threads    []Thread `json:"threads"`
+	WorkflowID string   `json:"workflow_id"`
+}
+
 // Status defines model for Status.
 type Status string
 
@@ -331,6 +342,13 @@ type Stuck struct {
 type TaskAnswered struct {
 	RunID      string `json:"run_id"`
 	WorkflowID string `json:"workflow_id"`
+}
+
+// Thread defines model for Thread.
+type Thread struct {
+	// Stack The author's frames, innermost first, each function and file:line.
+	Stack    []string `json:"stack"`
+	WaitsFor string   `json:"waits_for"`
 }
 
 // Update An update of a run.
@@ -354,6 +372,12 @@ type Update struct {
 
 // Workflow A workflow's current run.
 type Workflow struct {
+	// Attributes Search attributes. Only where one workflow was asked for.
+	Attributes json.RawMessage `json:"attributes,omitempty,omitzero"`
+
+	// Build Of the binary that started the run.
+	Build string `json:"build,omitempty,omitzero"`
+
 	// ClosedAt Absent while running.
 	ClosedAt time.Time `json:"closed_at,omitempty,omitzero"`
 
@@ -362,6 +386,9 @@ type Workflow struct {
 
 	// Failure The one shape of a failure; see docs/protocol.md.
 	Failure *Failure `json:"failure,omitempty"`
+
+	// ParentID Workflow ID of the parent; absent if there is none.
+	ParentID string `json:"parent_id,omitempty,omitzero"`
 
 	// Pending What a running run waits for. Only where one workflow was asked for.
 	Pending *Pending `json:"pending,omitempty"`
@@ -389,6 +416,15 @@ type Workflow struct {
 	WorkflowID string `json:"workflow_id"`
 }
 
+// WorkflowCount defines model for WorkflowCount.
+type WorkflowCount struct {
+	Count             int64   `json:"count"`
+	MissingPartitions []int32 `json:"missing_partitions,omitempty,omitzero"`
+
+	// Partial Some partitions did not answer.
+	Partial bool `json:"partial"`
+}
+
 // WorkflowPage defines model for WorkflowPage.
 type WorkflowPage struct {
 	MissingPartitions []int32 `json:"missing_partitions,omitempty,omitzero"`
@@ -400,6 +436,9 @@ type WorkflowPage struct {
 	Partial   bool       `json:"partial"`
 	Workflows []Workflow `json:"workflows"`
 }
+
+// Filter defines model for Filter.
+type Filter = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
@@ -446,6 +485,16 @@ type BeatTaskParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// CountWorkflowsParams defines parameters for CountWorkflows.
+type CountWorkflowsParams struct {
+	// Filter Only workflows that fit, such as: type = "order" and status = running and
+	// customer = "7" and started > now-24h. docs/guide-search.md has the grammar.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
+
+	// Partition Only these partitions.
+	Partition []int32 `form:"partition,omitempty" json:"partition,omitempty,omitzero"`
+}
+
 // ListWorkflowsParams defines parameters for ListWorkflows.
 type ListWorkflowsParams struct {
 	// Type Only workflows of this type.
@@ -453,6 +502,10 @@ type ListWorkflowsParams struct {
 
 	// Status Only workflows with this status.
 	Status Status `form:"status,omitempty" json:"status,omitempty,omitzero"`
+
+	// Filter Only workflows that fit, such as: type = "order" and status = running and
+	// customer = "7" and started > now-24h. docs/guide-search.md has the grammar.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
 
 	// Limit Page size; what is above 1000 counts as 1000.
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
@@ -619,6 +672,9 @@ type ServerInterface interface {
 	// BeatTask Show that an attempt of a task is alive
 	// (POST /v1/tasks/{token}/heartbeat)
 	BeatTask(w http.ResponseWriter, r *http.Request, token string, params BeatTaskParams)
+	// CountWorkflows Count workflows
+	// (GET /v1/workflow-count)
+	CountWorkflows(w http.ResponseWriter, r *http.Request, params CountWorkflowsParams)
 	// ListWorkflows List workflows, newest start first
 	// (GET /v1/workflows)
 	ListWorkflows(w http.ResponseWriter, r *http.Request, params ListWorkflowsParams)
@@ -643,6 +699,9 @@ type ServerInterface interface {
 	// SignalWorkflow Give a signal to the workflow's current run
 	// (POST /v1/workflows/{id}/signals/{name})
 	SignalWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, name string, params SignalWorkflowParams)
+	// GetStack What the code of a workflow's current run waits for, and where
+	// (GET /v1/workflows/{id}/stack)
+	GetStack(w http.ResponseWriter, r *http.Request, id WorkflowID)
 	// TerminateWorkflow Close the workflow's current run at once
 	// (POST /v1/workflows/{id}/terminate)
 	TerminateWorkflow(w http.ResponseWriter, r *http.Request, id WorkflowID, params TerminateWorkflowParams)
@@ -813,6 +872,52 @@ func (siw *ServerInterfaceWrapper) BeatTask(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// CountWorkflows operation middleware
+func (siw *ServerInterfaceWrapper) CountWorkflows(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountWorkflowsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "partition", r.URL.Query(), &params.Partition, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "partition"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "partition", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CountWorkflows(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListWorkflows operation middleware
 func (siw *ServerInterfaceWrapper) ListWorkflows(w http.ResponseWriter, r *http.Request) {
 
@@ -844,6 +949,19 @@ func (siw *ServerInterfaceWrapper) ListWorkflows(w http.ResponseWriter, r *http.
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
 		}
 		return
 	}
@@ -1326,6 +1444,32 @@ func (siw *ServerInterfaceWrapper) SignalWorkflow(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetStack operation middleware
+func (siw *ServerInterfaceWrapper) GetStack(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkflowID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetStack(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // TerminateWorkflow operation middleware
 func (siw *ServerInterfaceWrapper) TerminateWorkflow(w http.ResponseWriter, r *http.Request) {
 
@@ -1656,6 +1800,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows", wrapper.ListWorkflows)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/workflows", wrapper.StartWorkflow)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflow-count", wrapper.CountWorkflows)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/stack", wrapper.GetStack)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}", wrapper.GetWorkflow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/history", wrapper.GetHistory)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/workflows/{id}/result", wrapper.GetResult)

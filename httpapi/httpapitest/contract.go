@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/odradek/odradek/httpapi"
+	"github.com/odradek/odradek/internal/filter"
 	"github.com/odradek/odradek/record"
 )
 
@@ -26,6 +27,7 @@ func Contract(t *testing.T, e httpapi.Engine, prefix string) {
 	t.Run("failed run", c.failed)
 	t.Run("ended run", c.ended)
 	t.Run("update and query", c.update)
+	t.Run("stack, filter and count", c.find)
 	t.Run("unknown workflow", c.unknown)
 	t.Run("wait ends with its context", c.waitEnds)
 	t.Run("history is dense", c.history)
@@ -218,6 +220,40 @@ func (c contract) update(t *testing.T) {
 	c.submit(t, id, update("u7", Rename, `{"name":"Bob"}`), record.OutcomeClosed)
 	if u, err := c.Update(ctx, id, "u2"); err != nil || string(u.Result) != `"Ada"` {
 		t.Errorf("of a closed run, the update is %+v, %v", u, err)
+	}
+}
+
+func (c contract) find(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	id := c.id(t, "find")
+	c.submit(t, id, start("f1", Greeting, `{"name":"Ada"}`), record.OutcomeStarted)
+	v, a, err := c.Stack(ctx, id)
+	if err != nil || a.Outcome != record.OutcomeApplied || v.Details != "greets Ada" || len(v.Threads) != 1 || v.Threads[0].For != "signal finish" || len(v.Threads[0].Stack) == 0 {
+		t.Errorf("the stack is %+v, %+v, %v", v, a, err)
+	}
+	if _, a, err := c.Stack(ctx, c.id(t, "nobody")); err != nil || a.Outcome != record.OutcomeNotFound {
+		t.Errorf("the stack of nobody is %+v, %v", a, err)
+	}
+	f, err := filter.Parse(fmt.Sprintf("id = %q and status = running", id), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := httpapi.ListQuery{Filter: f, Limit: 10}
+	rows, err := c.List(ctx, c.Partition(id), q)
+	if err != nil || len(rows) != 1 || rows[0].WorkflowID != id {
+		t.Errorf("the filter finds %+v, %v", rows, err)
+	}
+	if n, err := c.Count(ctx, c.Partition(id), q); err != nil || n != 1 {
+		t.Errorf("the count is %d, %v", n, err)
+	}
+	c.submit(t, id, signal("f2", Finish, `{"word":"Hello"}`), record.OutcomeApplied)
+	c.closed(t, id)
+	if n, err := c.Count(ctx, c.Partition(id), q); err != nil || n != 0 {
+		t.Errorf("the count of what is closed is %d, %v", n, err)
+	}
+	if v, _, err := c.Stack(ctx, id); err != nil || len(v.Threads) != 0 {
+		t.Errorf("the stack of what is closed is %+v, %v", v, err)
 	}
 }
 

@@ -63,6 +63,7 @@ func Definitions() []workflow.Definition {
 				}
 				return nil
 			}))
+			workflow.SetDetails(ctx, "greets %s", p.Name)
 			w, err := finish.Receive(ctx)
 			if err != nil {
 				return Greeted{}, err

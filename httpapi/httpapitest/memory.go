@@ -427,7 +427,7 @@ func (e *Engine) List(_ context.Context, p int32, q httpapi.ListQuery) ([]record
 	for id, w := range e.c.workflows {
 		r := w.run.Row
 		if e.Partition(id) == p && (q.Type == "" || q.Type == r.Type) && (q.Status == record.StatusNone || q.Status == r.Status) &&
-			(q.After.IsZero() || q.After.Before(at(&r))) {
+			(q.After.IsZero() || q.After.Before(at(&r))) && q.Filter.Fits(&r, w.run.Attributes) {
 			rows = append(rows, r)
 		}
 	}
@@ -457,4 +457,29 @@ func (e *Engine) WaitClosed(ctx context.Context, workflowID string) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// Count counts what List gives.
+func (e *Engine) Count(ctx context.Context, p int32, q httpapi.ListQuery) (int64, error) {
+	q.Limit = 1 << 30
+	rows, err := e.List(ctx, p, q)
+	return int64(len(rows)), err
+}
+
+// Stack is that of a greeting that waits.
+func (e *Engine) Stack(_ context.Context, workflowID string) (httpapi.Stack, record.Answer, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	w, err := e.find(workflowID)
+	switch {
+	case errors.Is(err, httpapi.ErrNotFound):
+		return httpapi.Stack{}, record.Answer{Outcome: record.OutcomeNotFound, Detail: fmt.Sprintf("no workflow has the ID %q", workflowID)}, nil
+	case err != nil:
+		return httpapi.Stack{}, record.Answer{}, err
+	}
+	a := record.Answer{Run: w.run.Row.Run, Outcome: record.OutcomeApplied}
+	if w.run.Row.Status.Closed() {
+		return httpapi.Stack{}, a, nil
+	}
+	return httpapi.Stack{Details: "greets " + w.person.Name, Threads: []httpapi.Thread{{For: "signal finish", Stack: []string{"httpapitest.greet greet.go:7"}}}}, a, nil
 }

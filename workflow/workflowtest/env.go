@@ -38,6 +38,7 @@ type Env struct {
 	locals   map[string]bool // attempts of local tasks that are on their way or done
 	ids      []string        // workflows that were started
 	sent     []Sent
+	records  []Published
 	updates  map[string]func(result []byte, failure *workflow.Failure) // by command ID
 	began    bool
 }
@@ -115,6 +116,12 @@ func At(t time.Time) Option { return func(e *Env) { e.start = t } }
 // WorkflowID sets the workflow's ID. Default: "test".
 func WorkflowID(id string) Option { return func(e *Env) { e.id = id } }
 
+// Published is a record that the workflow published to a topic of yours.
+type Published struct {
+	Topic, Key string
+	Payload    []byte
+}
+
 // With adds workflow types that the workflow starts as children. They run for real; tasks
 // of theirs need handlers too.
 func With(defs ...workflow.Definition) Option {
@@ -145,10 +152,14 @@ func New(t testing.TB, def workflow.Definition, opts ...Option) *Env {
 		}
 	})
 	e.cfg.Namespace, e.cfg.Table, e.cfg.Services, e.cfg.Build = "test", topology.TableZero(1), map[string]int32{}, "test"
+	e.cfg.Publish = map[string]int32{}
 	e.cfg.Definitions = append(e.cfg.Definitions, def)
 	for _, d := range e.cfg.Definitions {
 		for service := range d.Services() {
 			e.cfg.Services[service] = 1
+		}
+		for _, topic := range d.Topics() {
+			e.cfg.Publish[topic] = 1
 		}
 	}
 	if e.crash {
@@ -198,6 +209,23 @@ func HandleChild[In, Out any](e *Env, child workflow.Child[In, Out], fn func(in 
 	e.cfg.Definitions = append(e.cfg.Definitions, workflow.Define(child.Type(), func(_ workflow.Context, in In) (Out, error) { return fn(in) }))
 	e.part.Close()
 	e.open()
+}
+
+// Published are the records that the workflow, and its children, published, in order.
+func (e *Env) Published() []Published { return slices.Clone(e.records) }
+
+// Attributes are the search attributes of the workflow's current run, as JSON.
+func (e *Env) Attributes() map[string]string {
+	e.t.Helper()
+	s, err := e.store.Load(e.id)
+	if err != nil || s == nil {
+		e.t.Fatalf("workflowtest: the workflow has no run: %v", err)
+	}
+	out := map[string]string{}
+	for _, a := range s.Attributes {
+		out[a.Name] = string(codec.AppendAttributeJSON(nil, a))
+	}
+	return out
 }
 
 // Sent are the signals to workflows that the test does not have, in order.
@@ -464,6 +492,8 @@ func (e *Env) output(o *record.Output) {
 				e.t.Fatalf("workflowtest: a signal is refused: %s", h.Value)
 			}
 		}
+	case record.TopicOwn:
+		e.records = append(e.records, Published{o.Service, string(o.Key), o.Value})
 	case record.TopicInternal:
 		r := codec.Decode(codec.KafkaRecord{Topic: record.TopicInternal, Key: o.Key, Value: o.Value, Headers: o.Headers})
 		e.plans = slices.Insert(e.plans, e.firstAfterNow(), plan{at: e.now, sent: true, do: func() { e.internal(r.WorkflowID, r.Body) }})
