@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/odradek/odradek/schedule"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
 )
@@ -67,6 +68,15 @@ func (c Config) Validate() error {
 		seen[key] = true
 	}
 	return errors.Join(errs...)
+}
+
+// builtins are the workflow types that every engine has, but for those that the binary
+// brings itself. A binary without any of its own is told so.
+func builtins(own []workflow.Definition) []workflow.Definition {
+	if len(own) == 0 || slices.ContainsFunc(own, func(d workflow.Definition) bool { return !d.IsZero() && d.Type() == schedule.Type }) {
+		return nil
+	}
+	return []workflow.Definition{schedule.Definition}
 }
 
 // services gives the task partitions M of each service that the types use: as
@@ -136,6 +146,7 @@ func Main(cfg Config) int {
 
 // Run is Main with its surroundings as arguments.
 func Run(ctx context.Context, cfg Config, args []string, stdout, stderr io.Writer) int {
+	cfg.Workflows = append(slices.Clip(cfg.Workflows), builtins(cfg.Workflows)...)
 	if err := cfg.Validate(); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUsage

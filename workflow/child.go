@@ -104,10 +104,12 @@ func (c Child[In, Out]) Start(ctx Context, in In) Future[Out] {
 
 // Attach gives the future of an open child that the run before this one has started and
 // that moved along when it continued as new; false: there is none with that workflow ID.
+// Cancelling ctx's scope asks it to end.
 func (c Child[In, Out]) Attach(ctx Context, workflowID string) (Future[Out], bool) {
 	h := ctx.enter()
 	for _, o := range h.Opened() {
 		if d, ok := o.Decision.(*record.ChildCarried); ok && d.WorkflowID == workflowID {
+			o.Scope = ctx.scope
 			return Future[Out]{host: h, open: o, decode: decodeChild[Out]}, true
 		}
 	}
