@@ -18,7 +18,7 @@ generate:
 verify: generate
 	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
 
-.PHONY: generate verify test lint tools build demo drill drill-demo drill-kill drill-kcat controls integration bench
+.PHONY: generate verify test lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples controls integration bench
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -61,6 +61,11 @@ drill-kill:
 bench:
 	go build -o bin/ ./bench ./cmd/svcworker
 	bin/bench -row $(ROW) $(if $(QUICK),-quick) $(if $(PROFILE),-profile $(PROFILE)) $(if $(REPS),-reps $(REPS))
+
+# The examples over their HTTP services, with kill -9 of engines and workers; judged by
+# the services' books.
+drill-examples:
+	@go run ./test/integration/drill examples $(if $(SEED),-seed $(SEED))
 
 # docs/protocol.md's examples by kcat alone, against a real Kafka and engine.
 drill-kcat:

@@ -32,25 +32,25 @@ func TestBadSpecsAreRefused(t *testing.T) {
 	t.Parallel()
 	const target = `"workflow":{"type":"report","id":"report"}`
 	for text, want := range map[string]string{
-		`{}`:                             "workflow.type is missing",
-		`{` + target + `}`:               "it says no time: give cron, every or calendar",
+		`{}`:                              "workflow.type is missing",
+		`{` + target + `}`:                "it says no time: give cron, every or calendar",
 		`{` + target + `,"cron":["TZ="]}`: "it names a zone: write that into zone",
-		`{` + target + `,"cron":["TZ=Europe/Berlin 0 9 * * *"]}`:       "it names a zone",
-		`{` + target + `,"cron":["0 9 * *"]}`:                          "write minute hour day month weekday",
-		`{` + target + `,"cron":["99 9 * * *"]}`:                       "99",
-		`{` + target + `,"cron":["@every 1h"]}`:                        "write that into every",
-		`{` + target + `,"cron":["0 0 30 2 *"]}`:                       "it never fires",
-		`{` + target + `,"cron":["` + strings.Repeat("1,", 300) + `"]}`: "at most 200 are allowed",
-		`{` + target + `,"zone":"Mars","every":"1h"}`:                  `zone "Mars" is not known`,
-		`{` + target + `,"zone":"Local","every":"1h"}`:                 `zone "Local" is not known`,
-		`{` + target + `,"every":"1ms"}`:                               "use 1s or more",
-		`{` + target + `,"every":"1h","offset":"2h"}`:                  "use less than every",
-		`{` + target + `,"every":3600}`:                                `3600 is no duration: write a text`,
-		`{` + target + `,"calendar":[{"hour":[24]}]}`:                  "hour 24: use 0 to 23",
-		`{` + target + `,"every":"1h","overlap":"maybe"}`:              "use skip, buffer_one, cancel or allow",
-		`{` + target + `,"every":"1h","evry":"1h"}`:                    `unknown field "evry"`,
+		`{` + target + `,"cron":["TZ=Europe/Berlin 0 9 * * *"]}`:                                     "it names a zone",
+		`{` + target + `,"cron":["0 9 * *"]}`:                                                        "write minute hour day month weekday",
+		`{` + target + `,"cron":["99 9 * * *"]}`:                                                     "99",
+		`{` + target + `,"cron":["@every 1h"]}`:                                                      "write that into every",
+		`{` + target + `,"cron":["0 0 30 2 *"]}`:                                                     "it never fires",
+		`{` + target + `,"cron":["` + strings.Repeat("1,", 300) + `"]}`:                              "at most 200 are allowed",
+		`{` + target + `,"zone":"Mars","every":"1h"}`:                                                `zone "Mars" is not known`,
+		`{` + target + `,"zone":"Local","every":"1h"}`:                                               `zone "Local" is not known`,
+		`{` + target + `,"every":"1ms"}`:                                                             "use 1s or more",
+		`{` + target + `,"every":"1h","offset":"2h"}`:                                                "use less than every",
+		`{` + target + `,"every":3600}`:                                                              `3600 is no duration: write a text`,
+		`{` + target + `,"calendar":[{"hour":[24]}]}`:                                                "hour 24: use 0 to 23",
+		`{` + target + `,"every":"1h","overlap":"maybe"}`:                                            "use skip, buffer_one, cancel or allow",
+		`{` + target + `,"every":"1h","evry":"1h"}`:                                                  `unknown field "evry"`,
 		`{` + target + `,"every":"1h","until":"2000-01-01T00:00:00Z","from":"2001-01-01T00:00:00Z"}`: "it never fires",
-		`{"workflow":{"type":"report","id":"` + strings.Repeat("x", 190) + `"},"every":"1h"}`:       "1 to 179 bytes",
+		`{"workflow":{"type":"report","id":"` + strings.Repeat("x", 190) + `"},"every":"1h"}`:        "1 to 179 bytes",
 	} {
 		if err := schedule.Definition.CheckInput([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80s: %v, want %q", text, err, want)
@@ -87,7 +87,7 @@ func TestFirings(t *testing.T) {
 		{`{"calendar":[{"minute":[30]}],"zone":"Europe/Berlin"}`, "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z 2026-10-25T02:30:00Z"},
 		{`{"cron":["0 0 * * *"],"zone":"America/New_York"}`, "2026-03-07T12:00:00Z", "2026-03-08T05:00:00Z 2026-03-09T04:00:00Z"},
 		{`{"cron":["15 2 * * *"],"zone":"Australia/Lord_Howe"}`, "2026-10-03T00:00:00Z", "2026-10-03T15:30:00Z 2026-10-04T15:15:00Z"}, // by half an hour
-		{`{"cron":["0 12 30 12 *"],"zone":"Pacific/Apia"}`, "2011-12-01T00:00:00Z", "2011-12-30T10:00:00Z 2012-12-29T22:00:00Z"},       // a day that was not
+		{`{"cron":["0 12 30 12 *"],"zone":"Pacific/Apia"}`, "2011-12-01T00:00:00Z", "2011-12-30T10:00:00Z 2012-12-29T22:00:00Z"},      // a day that was not
 	} {
 		s := spec(t, c.spec)
 		at, err := time.Parse(time.RFC3339, c.after)

@@ -135,10 +135,8 @@ func (s *Spec) Validate() error {
 	if err := record.CheckWorkflowID(s.Workflow.ID + strings.Repeat("x", stampLen)); err != nil || s.Workflow.ID == "" {
 		bad("workflow.id %q: it is a part of the workflows' IDs, with the time of the firing behind it: 1 to %d bytes of UTF-8 without control characters", s.Workflow.ID, record.WorkflowIDBytesMax-stampLen)
 	}
-	loc := s.location()
-	if loc == nil {
+	if s.location() == nil {
 		bad("zone %q is not known: use a name of the IANA database, such as Europe/Berlin, or leave it out for UTC", s.Zone)
-		loc = time.UTC
 	}
 	if len(s.Cron)+len(s.Calendar) > expressionsMax {
 		bad("there are %d expressions, at most %d are allowed", len(s.Cron)+len(s.Calendar), expressionsMax)

@@ -8,8 +8,14 @@ import (
 	"github.com/odradek/odradek/engine"
 	"github.com/odradek/odradek/workflow"
 	"github.com/odradek/odradek/workflows/billing"
+	"github.com/odradek/odradek/workflows/food"
+	"github.com/odradek/odradek/workflows/order"
+	"github.com/odradek/odradek/workflows/ride"
+	"github.com/odradek/odradek/workflows/transfer"
 )
 
 func main() {
-	os.Exit(engine.Main(engine.Config{Workflows: []workflow.Definition{billing.Definition}}))
+	os.Exit(engine.Main(engine.Config{Workflows: []workflow.Definition{
+		billing.Definition, food.Definition, order.Definition, ride.Definition, transfer.Definition,
+	}}))
 }

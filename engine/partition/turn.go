@@ -165,7 +165,7 @@ func (p *Partition) opening(e *entry) (first record.HistoryEvent, carried []reco
 	}
 	for _, ev := range events[1:] {
 		switch {
-		case unseen(ev.Body):
+		case replay.Unseen(ev.Body):
 		case replay.IsCarried(ev.Body):
 			carried = append(carried, ev)
 		default:
@@ -290,7 +290,7 @@ func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEv
 				return
 			}
 			for _, ev := range events {
-				if unseen(ev.Body) {
+				if replay.Unseen(ev.Body) {
 					continue
 				}
 				if !yield(ev, nil) {
@@ -299,12 +299,6 @@ func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEv
 			}
 		}
 	}
-}
-
-// unseen reports whether the event is an input that the code does not see.
-func unseen(b record.HistoryBody) bool {
-	k := b.HistoryKind()
-	return k == record.KindVersionPinned || k == record.KindAwaitReceived || k == record.KindRunTerminated
 }
 
 func (p *Partition) chunk(e *entry, no uint32) ([]record.HistoryEvent, error) {

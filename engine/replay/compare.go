@@ -35,9 +35,13 @@ func (h *host) match(d record.HistoryBody) uint64 {
 // mismatch notes a decision with another input than the history's.
 func (h *host) mismatch(d record.HistoryBody, want record.HistoryEvent) {
 	h.live.HashMismatches++
-	if h.live.def.Strict() {
-		h.leave(stuckf(CodeDivergence, "the code does not match its history: event %d, %s, has another input than the code asks for now, and the workflow type is strict%s",
-			want.No, describe(d), stack(coro.Callers())))
+	if h.live.def.Strict() || h.exact {
+		why := ", and the workflow type is strict"
+		if h.exact {
+			why = ""
+		}
+		h.leave(stuckf(CodeDivergence, "the code does not match its history: event %d, %s, has another input than the code asks for now%s%s",
+			want.No, describe(d), why, stack(coro.Callers())))
 	}
 	if h.logger != nil {
 		h.logger.Warn("decision has another input than its history", "event", want.No, "decision", describe(d),

@@ -35,6 +35,7 @@ type host struct {
 	waiting    []waitingUpdate   // that nobody has said how to carry out yet
 	unanswered int               // updates
 	details    func() string
+	exact      bool // another input is a divergence, whatever the type says
 	trace      bool // note where threads wait
 	asking     bool // outside of a turn: the code may ask for nothing
 	root       workflow.Scope

@@ -38,6 +38,7 @@ type Config struct {
 	Engines    int
 	Workers    int
 	Faults     apis.Faults
+	Bindings   string   // of the workers, instead of billing's: its APIs are then not started
 	Env        []string // of engines and workers, as KEY=VALUE
 }
 
@@ -64,8 +65,10 @@ func New(ctx context.Context, cfg Config) (_ *System, err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if s.apis, err = apis.Start(apis.Config{Addr: "127.0.0.1:0", LedgerDir: s.Ledgers(), Faults: cfg.Faults}); err != nil {
-		return nil, err
+	if cfg.Bindings == "" {
+		if s.apis, err = apis.Start(apis.Config{Addr: "127.0.0.1:0", LedgerDir: s.Ledgers(), Faults: cfg.Faults}); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.configure(); err != nil {
 		return nil, err
@@ -92,7 +95,11 @@ func (s *System) configure() error {
 		return err
 	}
 	worker := filepath.Join(cfg.Dir, "svcworker.yaml")
-	text := fmt.Sprintf("namespace: %s\n%s%s", cfg.Namespace, block.String(), billing.Bindings(s.apis.Addresses()))
+	bindings := cfg.Bindings
+	if bindings == "" {
+		bindings = billing.Bindings(s.apis.Addresses())
+	}
+	text := fmt.Sprintf("namespace: %s\n%s%s", cfg.Namespace, block.String(), bindings)
 	if err := os.WriteFile(worker, []byte(text), 0o600); err != nil {
 		return err
 	}
