@@ -173,7 +173,7 @@ func command(cfg Config) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(cfg), topicsCommand(cfg), configCommand(cfg), devCommand(cfg), devChildCommand(cfg), versionCommand(cfg))
+	root.AddCommand(runCommand(cfg), topicsCommand(cfg), configCommand(cfg), devCommand(cfg), devChildCommand(cfg), replayCommand(cfg), versionCommand(cfg))
 	return root
 }
 

@@ -40,9 +40,10 @@ func TestScheduleOnAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := run.Result(ctx); err != nil || string(out) != `{"n":1}` {
-		t.Errorf("%s gives %s, %v", last, out, err)
-	}
+	waitUntil(t, "the last one's result", func() bool { // its start is on its way
+		out, err := run.Result(ctx)
+		return err == nil && string(out) == `{"n":1}`
+	})
 	if d, err := client.Do(ctx, c, id, schedule.Pause, schedule.Note{Reason: "enough"}); err != nil || !d.Paused {
 		t.Errorf("paused: %+v, %v", d, err)
 	}

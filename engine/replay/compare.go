@@ -19,13 +19,13 @@ func (h *host) match(d record.HistoryBody) uint64 {
 	i := h.asked - 1
 	if i >= len(h.expect) {
 		h.leave(stuckf(CodeDivergence, "the code does not match its history: it asks for %s as decision %d of the turn of event %d, of which the history has %d%s",
-			describe(d), h.asked, h.event, len(h.expect), stack(coro.Callers())))
+			describe(d), h.asked, h.event, len(h.expect), stack(coro.Callers())).diverged(h.event, "nothing more in its turn", describe(d), coro.Callers()))
 	}
 	want := h.expect[i]
 	switch same, sameInput := compare(d, want.Body); {
 	case !same:
 		h.leave(stuckf(CodeDivergence, "the code does not match its history: event %d is %s, the code asks for %s%s",
-			want.No, describe(want.Body), describe(d), stack(coro.Callers())))
+			want.No, describe(want.Body), describe(d), stack(coro.Callers())).diverged(want.No, describe(want.Body), describe(d), coro.Callers()))
 	case !sameInput:
 		h.mismatch(d, want)
 	}
@@ -41,7 +41,7 @@ func (h *host) mismatch(d record.HistoryBody, want record.HistoryEvent) {
 			why = ""
 		}
 		h.leave(stuckf(CodeDivergence, "the code does not match its history: event %d, %s, has another input than the code asks for now%s%s",
-			want.No, describe(d), why, stack(coro.Callers())))
+			want.No, describe(d), why, stack(coro.Callers())).diverged(want.No, describe(want.Body)+" with another input", describe(d), coro.Callers()))
 	}
 	if h.logger != nil {
 		h.logger.Warn("decision has another input than its history", "event", want.No, "decision", describe(d),

@@ -275,7 +275,7 @@ func (h *host) Opened() []*workflow.Open { return slices.Clone(h.open) }
 
 // Stick ends the turn with a mistake of the author's.
 func (h *host) Stick(detail string) {
-	h.leave(&StuckError{CodePanic, detail + stack(coro.Callers())})
+	h.leave(&StuckError{Code: CodePanic, Detail: detail + stack(coro.Callers())})
 }
 
 // leave gives control back for good. It is no panic, which an author could recover

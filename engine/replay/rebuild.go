@@ -76,7 +76,7 @@ func (l *Live) replayTurn(in record.HistoryEvent, expect []record.HistoryEvent) 
 	}
 	if missing := l.h.expect[l.h.asked:]; len(missing) > 0 {
 		return l.stick(stuckf(CodeDivergence, "the code does not match its history: event %d is %s, but the code asks for nothing more in the turn of event %d and %s",
-			missing[0].No, describe(missing[0].Body), in.No, l.h.whereabouts()))
+			missing[0].No, describe(missing[0].Body), in.No, l.h.whereabouts()).diverged(missing[0].No, describe(missing[0].Body), "nothing: it "+l.h.whereabouts(), nil))
 	}
 	l.h.expect = nil
 	return nil

@@ -17,6 +17,25 @@ const (
 type StuckError struct {
 	Code   string
 	Detail string // for people: what, with both sides or the stack of the author's code
+	// Divergence has both sides; nil where there is no such thing.
+	Divergence *Divergence
+}
+
+// Divergence is where code first does something else than its history.
+type Divergence struct {
+	Event    uint64 `json:"event"`            // of the history
+	Expected string `json:"expected"`         // what the history has
+	Actual   string `json:"actual"`           // what the code asks for
+	Source   string `json:"source,omitempty"` // the author's line
+}
+
+// diverged notes both sides.
+func (e *StuckError) diverged(event uint64, expected, actual string, pcs []uintptr) *StuckError {
+	e.Divergence = &Divergence{Event: event, Expected: expected, Actual: actual}
+	if at := lines(frames(pcs, isOurs)); len(at) > 0 {
+		e.Divergence.Source = at[0]
+	}
+	return e
 }
 
 // Error is the code and the detail.
