@@ -120,8 +120,10 @@ type member struct {
 	got  []int32
 }
 
-// assign gives each of n partitions to a member. Among those that are fit for it,
-// loads differ by one at most.
+// assign gives each of n partitions to a member: an owner keeps what it has, the
+// rest goes to the furthest store that has room, and then partitions move from
+// fuller members to emptier ones until no move evens the loads. Moving comes last,
+// so that an assignment which is level already stays as it is: the group settles.
 func assign(members []*member, owner map[int32]*member, n int32) {
 	if len(members) == 0 {
 		return
@@ -130,7 +132,6 @@ func assign(members []*member, owner map[int32]*member, n int32) {
 	fit := fitness(members, n)
 	room := int(n) / len(members)
 	var free []int32
-	// What an owner has, it keeps, up to its share.
 	for p := int32(0); p < n; p++ {
 		if o := owner[p]; o != nil && slices.Contains(fit[p], o) {
 			o.got = append(o.got, p)
@@ -138,24 +139,7 @@ func assign(members []*member, owner map[int32]*member, n int32) {
 			free = append(free, p)
 		}
 	}
-	extra := int(n) % len(members) // so many members may have one more
-	byLoad := slices.Clone(members)
-	slices.SortStableFunc(byLoad, func(a, b *member) int { return cmp.Compare(len(b.got), len(a.got)) })
-	for _, m := range byLoad {
-		share := room
-		if extra > 0 && len(m.got) > room {
-			share, extra = room+1, extra-1
-		}
-		for len(m.got) > share {
-			p, ok := leastBound(m, fit)
-			if !ok {
-				break // nobody else is fit for what it has
-			}
-			m.got = slices.DeleteFunc(m.got, func(q int32) bool { return q == p })
-			free = append(free, p)
-		}
-	}
-	// The rest goes to the furthest store that has room, the choosiest first.
+	// The choosiest first.
 	slices.SortFunc(free, func(p, q int32) int {
 		return cmp.Or(cmp.Compare(len(fit[p]), len(fit[q])), cmp.Compare(furthest(fit[q], q), furthest(fit[p], p)), cmp.Compare(p, q))
 	})
@@ -170,13 +154,20 @@ func assign(members []*member, owner map[int32]*member, n int32) {
 		})
 		m.got = append(m.got, p)
 	}
-	level(members, owner, fit)
+	for {
+		mv, ok := bestShift(members, owner, fit, room)
+		if !ok {
+			break
+		}
+		mv.from.got = slices.DeleteFunc(mv.from.got, func(q int32) bool { return q == mv.p })
+		mv.to.got = append(mv.to.got, mv.p)
+	}
 	for _, m := range members {
 		slices.Sort(m.got)
 	}
 }
 
-// over is by how much a member is above its share.
+// over is by how much a member would be above its share with one more.
 func over(m *member, room int) int { return max(0, len(m.got)-room+1) }
 
 func furthest(ms []*member, p int32) (at int64) {
@@ -186,46 +177,51 @@ func furthest(ms []*member, p int32) (at int64) {
 	return at
 }
 
-// leastBound is the partition that costs least to give up: one for which another
-// member has a store that is nearly as far.
-func leastBound(m *member, fit [][]*member) (best int32, ok bool) {
-	var bestGap int64
-	for _, p := range m.got {
-		for _, other := range fit[p] {
-			if other == m {
-				continue
-			}
-			if gap := m.data.Stores[p] - other.data.Stores[p]; !ok || gap < bestGap || gap == bestGap && p > best {
-				best, bestGap, ok = p, gap, true
-			}
-		}
-	}
-	return best, ok
+// shift is a partition that goes from one member to another.
+type shift struct {
+	p        int32
+	from, to *member
 }
 
-// level moves partitions from the fullest member to the emptiest while they differ
-// by more than one and somebody fit is there: first those that nobody holds.
-func level(members []*member, owner map[int32]*member, fit [][]*member) {
-	for {
-		from := slices.MaxFunc(members, func(a, b *member) int { return cmp.Compare(len(a.got), len(b.got)) })
-		var to *member
-		var which int32
-		for _, m := range members {
-			if len(from.got)-len(m.got) < 2 || to != nil && len(m.got) >= len(to.got) {
-				continue
-			}
-			for _, p := range from.got {
-				if slices.Contains(fit[p], m) && (to != m || owner[p] == nil && owner[which] != nil) {
-					to, which = m, p
+// bestShift is the cheapest move from the fullest member that has one, to a member
+// that is fit and has at least two partitions less. Cheap is what nobody holds, then
+// what the receiver's store is nearest to. Each move lowers the sum of the squares
+// of the loads, so moves come to an end; whether there is one depends on loads and
+// fitness alone, never on who owned what.
+func bestShift(members []*member, owner map[int32]*member, fit [][]*member, room int) (shift, bool) {
+	byLoad := slices.Clone(members)
+	slices.SortStableFunc(byLoad, func(a, b *member) int { return cmp.Compare(len(b.got), len(a.got)) })
+	for _, from := range byLoad {
+		var moves []shift
+		for _, p := range from.got {
+			for _, to := range fit[p] {
+				if len(from.got)-len(to.got) >= 2 {
+					moves = append(moves, shift{p, from, to})
 				}
 			}
 		}
-		if to == nil {
-			return
+		if len(moves) == 0 {
+			continue
 		}
-		from.got = slices.DeleteFunc(from.got, func(q int32) bool { return q == which })
-		to.got = append(to.got, which)
+		held := func(m shift) int {
+			if owner[m.p] == nil {
+				return 0
+			}
+			return 1
+		}
+		gap := func(m shift) int64 { return m.from.data.Stores[m.p] - m.to.data.Stores[m.p] }
+		return slices.MinFunc(moves, func(a, b shift) int {
+			return cmp.Or(
+				cmp.Compare(over(a.to, room), over(b.to, room)),
+				cmp.Compare(held(a), held(b)),
+				cmp.Compare(gap(a), gap(b)),
+				cmp.Compare(len(a.to.got), len(b.to.got)),
+				cmp.Compare(b.p, a.p),
+				cmp.Compare(a.to.id, b.to.id),
+			)
+		}), true
 	}
+	return shift{}, false
 }
 
 // fitness lists, for each partition, the members that are fit best for it: first
