@@ -67,6 +67,7 @@ func topicsCheck(t *testing.T, c *kafkatest.Cluster) {
 	if err != nil || resp[0].Err != nil {
 		t.Fatal(err, resp)
 	}
+	awaitConfig(t, kadm.NewClient(cl), topic, "cleanup.policy", value)
 	out, err := sys.Topics(t.Context(), "check")
 	if err == nil {
 		t.Error("engine topics check accepts a changelog that deletes")
@@ -86,6 +87,22 @@ func topicsCheck(t *testing.T, c *kafkatest.Cluster) {
 	}
 	if err := e.Ready(t.Context()); err == nil || !strings.Contains(e.Tail(), "cleanup.policy") {
 		t.Errorf("the engine starts all the same: %v\n%s", err, e.Tail())
+	}
+}
+
+// awaitConfig returns when the broker has learnt a setting: the controller answers before.
+func awaitConfig(t *testing.T, adm *kadm.Client, topic, key, value string) {
+	t.Helper()
+	for {
+		rs, err := adm.DescribeTopicConfigs(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range rs[0].Configs {
+			if c.Key == key && c.MaybeValue() == value {
+				return
+			}
+		}
 	}
 }
 
