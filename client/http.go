@@ -26,6 +26,7 @@ type (
 	HistoryPage   = api.HistoryPage
 	Signalled     = api.Signalled
 	Ended         = api.Ended
+	ResetPreview  = api.ResetPreview
 	Answer        = api.Answer
 	Stack         = api.Stack
 	WorkflowCount = api.WorkflowCount

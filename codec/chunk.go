@@ -180,6 +180,20 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		dst = appendBytes(dst, b.Key)
 		dst = binary.BigEndian.AppendUint64(dst, b.PayloadHash)
 		return appendBytes(dst, b.Payload)
+	case *record.RunRewound:
+		dst = binary.AppendUvarint(dst, b.To)
+		dst = appendBool(dst, b.Reset)
+		dst = appendBytes(dst, b.CommandID)
+		dst = appendBytes(dst, b.Reason)
+		dst = appendBytes(dst, b.By)
+		return appendOpened(dst, &b.Open)
+	case *record.OperatorActed:
+		dst = append(dst, byte(b.Verb))
+		dst = binary.AppendUvarint(dst, b.Task)
+		dst = appendBool(dst, b.NewKey)
+		dst = appendBytes(dst, b.CommandID)
+		dst = appendBytes(dst, b.Reason)
+		return appendBytes(dst, b.By)
 	case *record.RunCancelled:
 		dst = binary.AppendVarint(dst, int64(b.Retain))
 		return appendFailure(dst, &b.Failure)
@@ -263,6 +277,10 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 		return &record.AttributesSet{Attributes: r.attributes()}
 	case record.KindPublished:
 		return &record.Published{Topic: r.string(), Key: r.bytes(), PayloadHash: r.uint64(), Payload: r.bytes()}
+	case record.KindRunRewound:
+		return &record.RunRewound{To: r.uvarint(), Reset: r.bool(), CommandID: r.string(), Reason: r.string(), By: r.string(), Open: r.opened()}
+	case record.KindOperatorActed:
+		return &record.OperatorActed{Verb: record.Verb(r.byte()), Task: r.uvarint(), NewKey: r.bool(), CommandID: r.string(), Reason: r.string(), By: r.string()}
 	case record.KindRunCancelled:
 		return &record.RunCancelled{Retain: r.duration(), Failure: r.failure()}
 	case record.KindRunContinued:
@@ -310,6 +328,10 @@ func chunkLen(events []record.HistoryEvent) int {
 // languageLen bounds the bytes of what is rare.
 func languageLen(b record.HistoryBody) int {
 	switch b := b.(type) {
+	case *record.RunRewound:
+		return len(b.CommandID) + len(b.Reason) + len(b.By) + openedLen(&b.Open)
+	case *record.OperatorActed:
+		return len(b.CommandID) + len(b.Reason) + len(b.By)
 	case *record.CancelRequested:
 		return len(b.CommandID) + len(b.Reason) + len(b.By)
 	case *record.RunTerminated:

@@ -60,6 +60,23 @@ func EncodeTerminate(workflowID string, c *record.Terminate) record.Output {
 	return ending(workflowID, CommandTerminate, c.CommandID, c.Run, c.Reason, c.By, c.Reply)
 }
 
+// EncodeOperate makes the record of an operator's command. The caller sets the partition.
+func EncodeOperate(workflowID string, c *record.Operate) record.Output {
+	out := ending(workflowID, c.Op.String(), c.CommandID, c.Run, c.Reason, c.By, c.Reply)
+	more := newHeaders(3, 41)
+	if c.To > 0 {
+		more.number(HeaderTo, c.To)
+	}
+	if c.Task > 0 {
+		more.number(HeaderNo, c.Task)
+	}
+	if c.NewKey {
+		more.text(HeaderNewKey, "1")
+	}
+	out.Headers = append(out.Headers, more.hs...)
+	return out
+}
+
 func ending(workflowID, cmd, commandID string, run record.RunID, reason, by string, reply bool) record.Output {
 	w := newHeaders(6, len(workflowID)+len(cmd)+len(commandID)+record.RunIDLen+len(reason)+len(by)+1)
 	key := w.key(workflowID)

@@ -49,6 +49,7 @@ const (
 	CodeFailureInvalid    = "failure_invalid"
 	CodeReasonInvalid     = "reason_invalid"
 	CodeRunInvalid        = "run_invalid"
+	CodeNumberInvalid     = "number_invalid"
 	CodeInternalInvalid   = "internal_invalid"
 	CodeForwardInvalid    = "forward_invalid"
 	CodeTopicUnexpected   = "topic_unexpected"
@@ -163,10 +164,12 @@ func decodeCommand(w *wire, value []byte) record.Body {
 		return &record.Signal{CommandID: string(w.commandID), Name: string(w.signal), Payload: value, Reply: reply}
 	case cmd == CommandCancel || cmd == CommandTerminate:
 		return decodeEnding(w, cmd, reply)
+	case operates(cmd):
+		return decodeOperate(w, cmd, reply)
 	case w.command == nil:
 		return bad(CodeCommandMissing, "the record says neither %s (the workflow type that it starts) nor %s (the signal that it gives): set one of these headers", HeaderType, HeaderSignal)
 	}
-	return bad(CodeCommandUnknown, "header %s is %q; known are %s, %s, %s, %s, %s and %s", HeaderCommand, clip(w.command), CommandStart, CommandSignal, CommandUpdate, CommandStartWith, CommandCancel, CommandTerminate)
+	return bad(CodeCommandUnknown, "header %s is %q; known are %s, %s, %s, %s, %s, %s, retry, reset, pause and resume", HeaderCommand, clip(w.command), CommandStart, CommandSignal, CommandUpdate, CommandStartWith, CommandCancel, CommandTerminate)
 }
 
 func decodeStart(w *wire, value []byte, reply bool) record.Body {
@@ -236,26 +239,66 @@ const whyBytesMax = 1 << 10
 
 // decodeEnding reads a cancel or a terminate.
 func decodeEnding(w *wire, cmd string, reply bool) record.Body {
-	for _, h := range [...]struct {
-		name string
-		v    []byte
-	}{{HeaderReason, w.reason}, {HeaderBy, w.by}} {
-		if len(h.v) > whyBytesMax || !utf8.Valid(h.v) {
-			return bad(CodeReasonInvalid, "header %s is not UTF-8 or has more than %d bytes: shorten it", h.name, whyBytesMax)
-		}
-	}
-	var run record.RunID
-	if len(w.run) > 0 {
-		var err error
-		if run, err = record.ParseRunID(string(w.run[:min(len(w.run), 64)])); err != nil {
-			return bad(CodeRunInvalid, "header %s: %v: leave it out, or copy the run ID as it is shown", HeaderRun, err)
-		}
+	run, why := decodeWhy(w)
+	if why != nil {
+		return why
 	}
 	id, reason, by := string(w.commandID), string(w.reason), string(w.by)
 	if cmd == CommandTerminate {
 		return &record.Terminate{CommandID: id, Run: run, Reason: reason, By: by, Reply: reply}
 	}
 	return &record.Cancel{CommandID: id, Run: run, Reason: reason, By: by, Reply: reply}
+}
+
+func operates(cmd string) bool {
+	_, ok := record.ParseOperation(cmd)
+	return ok
+}
+
+// decodeOperate reads an operator's command.
+func decodeOperate(w *wire, cmd string, reply bool) record.Body {
+	run, why := decodeWhy(w)
+	if why != nil {
+		return why
+	}
+	op, _ := record.ParseOperation(cmd)
+	c := &record.Operate{Op: op, CommandID: string(w.commandID), Run: run, NewKey: string(w.newKey) == "1", Reason: string(w.reason), By: string(w.by), Reply: reply}
+	for _, n := range [...]struct {
+		name string
+		v    []byte
+		to   *uint64
+	}{{HeaderTo, w.to, &c.To}, {HeaderNo, w.no, &c.Task}} {
+		if n.v == nil {
+			continue
+		}
+		if *n.to = parseNumber(n.v); *n.to == 0 {
+			return bad(CodeNumberInvalid, "header %s is %q, not the number of a history event, from 1", n.name, clip(n.v))
+		}
+	}
+	if op == record.OperateReset && c.To == 0 {
+		return bad(CodeNumberInvalid, "a reset names the event that the run goes back to in header %s", HeaderTo)
+	}
+	return c
+}
+
+// decodeWhy reads what commands that end or operate a run have in common.
+func decodeWhy(w *wire) (record.RunID, *record.Undecodable) {
+	for _, h := range [...]struct {
+		name string
+		v    []byte
+	}{{HeaderReason, w.reason}, {HeaderBy, w.by}} {
+		if len(h.v) > whyBytesMax || !utf8.Valid(h.v) {
+			return record.RunID{}, bad(CodeReasonInvalid, "header %s is not UTF-8 or has more than %d bytes: shorten it", h.name, whyBytesMax)
+		}
+	}
+	var run record.RunID
+	if len(w.run) > 0 {
+		var err error
+		if run, err = record.ParseRunID(string(w.run[:min(len(w.run), 64)])); err != nil {
+			return run, bad(CodeRunInvalid, "header %s: %v: leave it out, or copy the run ID as it is shown", HeaderRun, err)
+		}
+	}
+	return run, nil
 }
 
 func checkCommandID(v []byte) *record.Undecodable {

@@ -95,7 +95,7 @@ func TestBadRecordsSayWhatAndHow(t *testing.T) {
 		"format not a number":   {record.TopicCommands, "w", "1", append(hs("od-v", "1.0"), start...), CodeFormatInvalid, `is "1.0"`},
 		"format 0":              {record.TopicEvents, "w", "1", append(hs("od-v", "0"), start...), CodeFormatInvalid, "leave it out"},
 		"nothing":               {record.TopicCommands, "w", "1", nil, CodeCommandMissing, "neither od-type"},
-		"unknown command":       {record.TopicCommands, "w", "1", hs("od-cmd", "stop", "od-type", "a"), CodeCommandUnknown, `"stop"; known are start, signal, update, start-with, cancel and terminate`},
+		"unknown command":       {record.TopicCommands, "w", "1", hs("od-cmd", "stop", "od-type", "a"), CodeCommandUnknown, `"stop"; known are start, signal, update, start-with, cancel, terminate, retry, reset, pause and resume`},
 		"empty command":         {record.TopicCommands, "w", "1", hs("od-cmd", ""), CodeCommandUnknown, `is ""`},
 		"start without type":    {record.TopicCommands, "w", "1", hs("od-cmd", "start"), CodeTypeMissing, "in header od-type"},
 		"empty type":            {record.TopicCommands, "w", "1", hs("od-type", ""), CodeTypeMissing, "missing or empty"},

@@ -24,7 +24,7 @@ func goldenRows() []record.Row {
 	r := &record.RunRow{
 		WorkflowID: "order-1", Run: run, Type: "billing", Version: 2, Status: record.StatusCompleted, StartedAt: at, ClosedAt: at + 5, UpdatedAt: at + 5,
 		Events: 11, Chunks: 2, CloseEvent: 11, CloseChunk: 2, DropAt: at + 1000, OpenTasks: 1, OpenTimers: 2, OpenSignals: 3,
-		OpenChildren: 4, OpenUpdates: 5, Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, CancelAsked: true, Previous: run,
+		OpenChildren: 4, OpenUpdates: 5, Parent: record.Parent{WorkflowID: "p", Run: run, Event: 3}, CancelAsked: true, Previous: run, Rewound: true, Paused: true,
 	}
 	f := record.Failure{Kind: "http", Code: "card_declined", Message: "no", Retryable: true, RetryAfter: time.Second, HTTPStatus: 402, Problem: []byte(`{"t":1}`)}
 	as := []record.Attempt{{No: 1, At: at + 1, Failure: f}}
@@ -69,12 +69,22 @@ func goldenRows() []record.Row {
 		&record.Published{Topic: "orders", Key: []byte("k"), Payload: []byte("p"), PayloadHash: 4},
 		&record.RunCancelled{Failure: f, Retain: time.Hour},
 		&record.RunContinued{Input: []byte("in"), InputHash: 5, Carry: []byte("c"), Retain: time.Hour},
+		&record.RunRewound{To: 5, Reset: true, CommandID: "c7", Reason: "why", By: "me", Open: record.Opened{
+			Tasks:      []record.TaskRow{{No: 3, Chunk: 1, Service: "payment", Operation: "request", Policy: policy, Limits: limits, ScheduledAt: at, Again: 36, Key: 36}},
+			Timers:     []record.TimerRow{{No: 4, Due: at + 7}},
+			Signals:    []record.SignalRow{{No: 2, Chunk: 1, Name: "stop"}},
+			Children:   []record.ChildRow{{No: 5, WorkflowID: "child", Type: "ship", Close: record.ChildCancel, Run: run, From: task, Asked: true}},
+			Updates:    []record.UpdateRow{{No: 1, Chunk: 1, Name: "address", CommandID: "c5"}},
+			Attributes: []record.Attribute{{Name: "customer", Type: record.AttributeText, Value: []byte("c")}}, CancelAsked: true,
+		}},
+		&record.OperatorActed{Verb: record.VerbRetry, Task: 3, NewKey: true, CommandID: "c8", Reason: "why", By: "me"},
 	} {
 		events = append(events, record.HistoryEvent{No: uint64(i + 1), At: at + record.Millis(i), Body: b})
 	}
 	e.PutChunk(r, 2, events)
 	e.PutRun(r)
 	e.PutTask(r, &record.TaskRow{No: 6, Chunk: 2, Service: "payment", Operation: "request", Policy: policy, ScheduledAt: at})
+	e.PutTask(r, &record.TaskRow{No: 8, Chunk: 2, Service: "payment", Operation: "request", ScheduledAt: at, Again: 36, Key: 36})
 	e.PutTimer(r, &record.TimerRow{No: 7, Due: at + 77})
 	e.PutSignal(r, &record.SignalRow{No: 2, Chunk: 2, Name: "stop"})
 	e.PutChild(r, &record.ChildRow{No: 16, WorkflowID: "child", Type: "ship", Close: record.ChildCancel, Run: run, From: record.TaskID{Run: run, No: 16}})

@@ -27,10 +27,15 @@ const (
 	HeaderTimeout        = "od-timeout-ms"   // of the attempt, where the workflow's code limits it
 	HeaderHeartbeat      = "od-heartbeat-ms" // between two signs of life, where the code asks for it
 	HeaderDetails        = "od-details"      // of the last heartbeat of an attempt before
+	HeaderAgain          = "od-again"        // an operator took the run back: cancels with a lower one are void
 
-	HeaderReason = "od-reason" // of cancel and terminate: why, for people
-	HeaderBy     = "od-by"     // of cancel and terminate: who, for people
-	HeaderRun    = "od-run"    // of cancel and terminate: only this run
+	// Of commands that end or operate a run.
+	HeaderReason = "od-reason"  // why, for people
+	HeaderBy     = "od-by"      // who, for people
+	HeaderRun    = "od-run"     // only this run
+	HeaderTo     = "od-to"      // of reset: the event
+	HeaderNo     = "od-no"      // of retry: the task's number
+	HeaderNewKey = "od-new-key" // 1: of retry: another idempotency key
 
 	// Of events, with od-task and od-attempt of the task.
 	HeaderEvent = "od-event" // completed, failed, started or heartbeat
@@ -96,7 +101,7 @@ type wire struct {
 	started, timeout, heartbeat, details   []byte
 	task, attempt, event, operation, key   []byte
 	forward, version                       []byte
-	reason, by, run                        []byte
+	reason, by, run, to, no, newKey, again []byte
 	parent, parentID, status, now          []byte // between engines
 	bytes                                  int
 }
@@ -154,6 +159,14 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.by = v
 		case HeaderRun:
 			w.run = v
+		case HeaderTo:
+			w.to = v
+		case HeaderNo:
+			w.no = v
+		case HeaderNewKey:
+			w.newKey = v
+		case HeaderAgain:
+			w.again = v
 		case headerParent:
 			w.parent = v
 		case headerParentID:

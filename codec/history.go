@@ -207,6 +207,33 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		dst = appendText(dst, "key", string(b.Key))
 		dst = appendText(dst, "payload_hash", fmt.Sprintf("%016x", b.PayloadHash))
 		dst = appendPayload(dst, "payload", b.Payload)
+	case *record.RunRewound:
+		dst = appendNumber(dst, "to", b.To)
+		dst = appendText(dst, "operation", operationOf(b).String())
+		again := []uint64{}
+		for i := range b.Open.Tasks {
+			if t := &b.Open.Tasks[i]; t.Again == e.No {
+				again = append(again, t.No)
+			}
+		}
+		if len(again) > 0 {
+			text, _ := json.Marshal(again) // numbers: cannot fail
+			dst = append(appendName(dst, "tasks_sent_again"), text...)
+		}
+		dst = appendOptional(dst, "command_id", b.CommandID)
+		dst = appendOptional(dst, "reason", b.Reason)
+		dst = appendOptional(dst, "by", b.By)
+	case *record.OperatorActed:
+		dst = appendText(dst, "operation", b.Verb.String())
+		if b.Task > 0 {
+			dst = appendNumber(dst, "task", b.Task)
+		}
+		if b.NewKey {
+			dst = append(appendName(dst, "new_key"), "true"...)
+		}
+		dst = appendOptional(dst, "command_id", b.CommandID)
+		dst = appendOptional(dst, "reason", b.Reason)
+		dst = appendOptional(dst, "by", b.By)
 	case *record.RunCancelled:
 		dst = appendMillisJSON(dst, "retain_ms", b.Retain)
 		dst = appendFailureJSON(append(dst, `,"failure":`...), &b.Failure)
@@ -221,6 +248,13 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		panic(fmt.Sprintf("codec: no JSON for a history event of type %T", e.Body))
 	}
 	return append(dst, '}')
+}
+
+func operationOf(b *record.RunRewound) record.Operation {
+	if b.Reset {
+		return record.OperateReset
+	}
+	return record.OperateRetry
 }
 
 func appendName(dst []byte, name string) []byte {

@@ -36,6 +36,10 @@ func TestHistoryJSONGolden(t *testing.T) {
 		{&record.TimerCancelled{Timer: 4}, `{"event":7,"kind":"timer_cancelled","at":"2023-11-14T22:13:20.123Z","timer":4}`},
 		{&record.SignalConsumed{Signal: 5}, `{"event":7,"kind":"signal_consumed","at":"2023-11-14T22:13:20.123Z","signal":5}`},
 		{&record.RunCompleted{Result: []byte(`"ok"`), Retain: time.Hour}, `{"event":7,"kind":"run_completed","at":"2023-11-14T22:13:20.123Z","retain_ms":3600000,"result":"ok"}`},
+		{&record.RunRewound{To: 5, Reset: true, CommandID: "c", Reason: "why", By: "me", Open: record.Opened{Tasks: []record.TaskRow{{No: 2}, {No: 3, Again: 7}}}},
+			`{"event":7,"kind":"run_rewound","at":"2023-11-14T22:13:20.123Z","to":5,"operation":"reset","tasks_sent_again":[3],"command_id":"c","reason":"why","by":"me"}`},
+		{&record.OperatorActed{Verb: record.VerbRetry, Task: 3, NewKey: true, By: "me"},
+			`{"event":7,"kind":"operator_acted","at":"2023-11-14T22:13:20.123Z","operation":"retry","task":3,"new_key":true,"by":"me"}`},
 		{&record.RunFailed{Failure: record.Failure{Kind: "application", Message: "no"}}, `{"event":7,"kind":"run_failed","at":"2023-11-14T22:13:20.123Z","retain_ms":0,"failure":{"kind":"application","message":"no","retryable":false}}`},
 	} {
 		got, err := HistoryJSON(record.HistoryEvent{No: 7, At: at, Body: c.body})

@@ -42,6 +42,12 @@ func appendRun(dst []byte, r *record.RunRow) []byte {
 	if r.Awaited {
 		flags |= runAwaited
 	}
+	if r.Rewound {
+		flags |= runRewound
+	}
+	if r.Paused {
+		flags |= runPaused
+	}
 	dst = append(dst, flags)
 	dst = appendBytes(dst, r.Build)
 	if flags&runHasParent != 0 {
@@ -59,7 +65,9 @@ const (
 	runCancelAsked = 2
 	runHasPrevious = 4
 	runAwaited     = 8
-	runFlags       = 15
+	runRewound     = 16
+	runPaused      = 32
+	runFlags       = 63
 )
 
 func (r *reader) run(k Key) record.RunRow {
@@ -83,6 +91,7 @@ func (r *reader) run(k Key) record.RunRow {
 		row.Previous = r.runID()
 	}
 	row.CancelAsked, row.Awaited = flags&runCancelAsked != 0, flags&runAwaited != 0
+	row.Rewound, row.Paused = flags&runRewound != 0, flags&runPaused != 0
 	return row
 }
 
@@ -104,9 +113,133 @@ func DecodeRunRow(k Key, value []byte) (record.RunRow, error) {
 // DecodeTaskRow decodes an open task.
 func DecodeTaskRow(k Key, value []byte) (record.TaskRow, error) {
 	r := newReader(value)
-	return decoded(&r, k, "task", record.TaskRow{
-		No: k.No, Chunk: r.uint32(), Service: r.string(), Operation: r.string(), Policy: r.policy(), Limits: r.limits(), ScheduledAt: r.millis(),
+	t := r.taskRow(k.No)
+	if len(r.b) > 0 {
+		r.taken(&t)
+	}
+	return decoded(&r, k, "task", t)
+}
+
+func appendTaskRow(dst []byte, t *record.TaskRow) []byte {
+	dst = binary.AppendUvarint(dst, uint64(t.Chunk))
+	dst = appendBytes(dst, t.Service)
+	dst = appendBytes(dst, t.Operation)
+	dst = appendPolicy(dst, t.Policy)
+	dst = appendLimits(dst, t.Limits)
+	return appendMillis(dst, t.ScheduledAt)
+}
+
+// appendTaken appends what a task has that an operator has taken up; a row of any other
+// task ends before it.
+func appendTaken(dst []byte, t *record.TaskRow) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(dst, t.Again), t.Key)
+}
+
+func (r *reader) taken(t *record.TaskRow) { t.Again, t.Key = r.uvarint(), r.uvarint() }
+
+func taskRowLen(t *record.TaskRow) int {
+	return 200 + len(t.Service) + len(t.Operation) + len(t.Policy.NonRetryable)
+}
+
+func (r *reader) taskRow(no uint64) record.TaskRow {
+	return record.TaskRow{
+		No: no, Chunk: r.uint32(), Service: r.string(), Operation: r.string(), Policy: r.policy(), Limits: r.limits(), ScheduledAt: r.millis(),
+	}
+}
+
+func appendSignalRow(dst []byte, s *record.SignalRow) []byte {
+	return appendBytes(binary.AppendUvarint(dst, uint64(s.Chunk)), s.Name)
+}
+
+func (r *reader) signalRow(no uint64) record.SignalRow {
+	return record.SignalRow{No: no, Chunk: r.uint32(), Name: r.string()}
+}
+
+func appendChildRow(dst []byte, c *record.ChildRow) []byte {
+	dst = appendBytes(dst, c.WorkflowID)
+	dst = appendBytes(dst, c.Type)
+	dst = append(append(dst, byte(c.Close)), c.Run[:]...)
+	return appendBool(appendTaskOf(dst, c.From), c.Asked)
+}
+
+func (r *reader) childRow(no uint64) record.ChildRow {
+	return record.ChildRow{No: no, WorkflowID: r.string(), Type: r.string(), Close: record.ClosePolicy(r.byte()), Run: r.runID(), From: r.task(), Asked: r.bool()}
+}
+
+func appendUpdateRow(dst []byte, u *record.UpdateRow) []byte {
+	return appendBytes(appendBytes(binary.AppendUvarint(dst, uint64(u.Chunk)), u.Name), u.CommandID)
+}
+
+func (r *reader) updateRow(no uint64) record.UpdateRow {
+	return record.UpdateRow{No: no, Chunk: r.uint32(), Name: r.string(), CommandID: r.string()}
+}
+
+// appendOpened appends what is open in a run: each row after its number.
+func appendOpened(dst []byte, o *record.Opened) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(o.Tasks)))
+	for i := range o.Tasks {
+		dst = appendTaken(appendTaskRow(binary.AppendUvarint(dst, o.Tasks[i].No), &o.Tasks[i]), &o.Tasks[i])
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Timers)))
+	for i := range o.Timers {
+		dst = appendMillis(binary.AppendUvarint(dst, o.Timers[i].No), o.Timers[i].Due)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Signals)))
+	for i := range o.Signals {
+		dst = appendSignalRow(binary.AppendUvarint(dst, o.Signals[i].No), &o.Signals[i])
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Children)))
+	for i := range o.Children {
+		dst = appendChildRow(binary.AppendUvarint(dst, o.Children[i].No), &o.Children[i])
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Updates)))
+	for i := range o.Updates {
+		dst = appendUpdateRow(binary.AppendUvarint(dst, o.Updates[i].No), &o.Updates[i])
+	}
+	return appendBool(appendAttributes(dst, o.Attributes), o.CancelAsked)
+}
+
+func (r *reader) opened() (o record.Opened) {
+	o.Tasks = rowsOf(r, func(no uint64) record.TaskRow {
+		t := r.taskRow(no)
+		r.taken(&t)
+		return t
 	})
+	o.Timers = rowsOf(r, func(no uint64) record.TimerRow { return record.TimerRow{No: no, Due: r.millis()} })
+	o.Signals = rowsOf(r, r.signalRow)
+	o.Children = rowsOf(r, r.childRow)
+	o.Updates = rowsOf(r, r.updateRow)
+	o.Attributes = r.attributes()
+	o.CancelAsked = r.bool()
+	return o
+}
+
+func rowsOf[T any](r *reader, row func(no uint64) T) (out []T) {
+	for n := r.count(2); n > 0 && r.err == nil; n-- {
+		out = append(out, row(r.uvarint()))
+	}
+	return out
+}
+
+func openedLen(o *record.Opened) int {
+	n := 80
+	for i := range o.Tasks {
+		n += 10 + taskRowLen(&o.Tasks[i])
+	}
+	n += 24 * len(o.Timers)
+	for i := range o.Signals {
+		n += 32 + len(o.Signals[i].Name)
+	}
+	for i := range o.Children {
+		n += 100 + len(o.Children[i].WorkflowID) + len(o.Children[i].Type)
+	}
+	for i := range o.Updates {
+		n += 48 + len(o.Updates[i].Name) + len(o.Updates[i].CommandID)
+	}
+	for i := range o.Attributes {
+		n += 16 + len(o.Attributes[i].Name) + len(o.Attributes[i].Value)
+	}
+	return n
 }
 
 // DecodeTimerRow decodes an open timer.
@@ -118,19 +251,19 @@ func DecodeTimerRow(k Key, value []byte) (record.TimerRow, error) {
 // DecodeSignalRow decodes a buffered signal.
 func DecodeSignalRow(k Key, value []byte) (record.SignalRow, error) {
 	r := newReader(value)
-	return decoded(&r, k, "signal", record.SignalRow{No: k.No, Chunk: r.uint32(), Name: r.string()})
+	return decoded(&r, k, "signal", r.signalRow(k.No))
 }
 
 // DecodeChildRow decodes an open child.
 func DecodeChildRow(k Key, value []byte) (record.ChildRow, error) {
 	r := newReader(value)
-	return decoded(&r, k, "child", record.ChildRow{No: k.No, WorkflowID: r.string(), Type: r.string(), Close: record.ClosePolicy(r.byte()), Run: r.runID(), From: r.task(), Asked: r.bool()})
+	return decoded(&r, k, "child", r.childRow(k.No))
 }
 
 // DecodeUpdateRow decodes an update that waits for its answer.
 func DecodeUpdateRow(k Key, value []byte) (record.UpdateRow, error) {
 	r := newReader(value)
-	return decoded(&r, k, "update", record.UpdateRow{No: k.No, Chunk: r.uint32(), Name: r.string(), CommandID: r.string()})
+	return decoded(&r, k, "update", r.updateRow(k.No))
 }
 
 // DecodeCommandRow decodes a command ID's event.

@@ -118,7 +118,7 @@ func TestRowsRoundTrip(t *testing.T) {
 			value any
 		}{
 			{at(RowRun, 0), r},
-			{at(RowTask, no), record.TaskRow{No: no, Chunk: chunk, Service: texts.Draw(t, "service"), Operation: texts.Draw(t, "operation"), Policy: policies.Draw(t, "policy"), ScheduledAt: millis.Draw(t, "at")}},
+			{at(RowTask, no), record.TaskRow{No: no, Chunk: chunk, Service: texts.Draw(t, "service"), Operation: texts.Draw(t, "operation"), Policy: policies.Draw(t, "policy"), ScheduledAt: millis.Draw(t, "at"), Again: smallOrNone.Draw(t, "again"), Key: smallOrNone.Draw(t, "key")}},
 			{at(RowTimer, no), record.TimerRow{No: no, Due: millis.Draw(t, "due")}},
 			{at(RowSignal, no), record.SignalRow{No: no, Chunk: chunk, Name: texts.Draw(t, "name")}},
 			{at(RowAttempt, no), attempt},

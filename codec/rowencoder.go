@@ -72,13 +72,12 @@ func (e *RowEncoder) DeleteRun(r *record.RunRow) { e.deleteRow(RowRun, r, 0) }
 
 // PutTask writes an open task.
 func (e *RowEncoder) PutTask(r *record.RunRow, t *record.TaskRow) {
-	b, n := e.row(RowTask, r, t.No, 180+len(t.Service)+len(t.Operation)+len(t.Policy.NonRetryable))
-	b = binary.AppendUvarint(b, uint64(t.Chunk))
-	b = appendBytes(b, t.Service)
-	b = appendBytes(b, t.Operation)
-	b = appendPolicy(b, t.Policy)
-	b = appendLimits(b, t.Limits)
-	e.put(appendMillis(b, t.ScheduledAt), n, false)
+	b, n := e.row(RowTask, r, t.No, taskRowLen(t))
+	b = appendTaskRow(b, t)
+	if t.Again > 0 || t.Key > 0 {
+		b = appendTaken(b, t)
+	}
+	e.put(b, n, false)
 }
 
 // DeleteTask deletes a task that is no longer open.
@@ -96,8 +95,7 @@ func (e *RowEncoder) DeleteTimer(r *record.RunRow, no uint64) { e.deleteRow(RowT
 // PutSignal writes a buffered signal.
 func (e *RowEncoder) PutSignal(r *record.RunRow, s *record.SignalRow) {
 	b, n := e.row(RowSignal, r, s.No, 16+len(s.Name))
-	b = binary.AppendUvarint(b, uint64(s.Chunk))
-	e.put(appendBytes(b, s.Name), n, false)
+	e.put(appendSignalRow(b, s), n, false)
 }
 
 // DeleteSignal deletes a signal that is consumed.
@@ -106,10 +104,7 @@ func (e *RowEncoder) DeleteSignal(r *record.RunRow, no uint64) { e.deleteRow(Row
 // PutChild writes an open child or an awaited workflow.
 func (e *RowEncoder) PutChild(r *record.RunRow, c *record.ChildRow) {
 	b, n := e.row(RowChild, r, c.No, 72+len(c.WorkflowID)+len(c.Type))
-	b = appendBytes(b, c.WorkflowID)
-	b = appendBytes(b, c.Type)
-	b = append(append(b, byte(c.Close)), c.Run[:]...)
-	e.put(appendBool(appendTaskOf(b, c.From), c.Asked), n, false)
+	e.put(appendChildRow(b, c), n, false)
 }
 
 // DeleteChild deletes a child that is no longer open.
@@ -118,9 +113,7 @@ func (e *RowEncoder) DeleteChild(r *record.RunRow, no uint64) { e.deleteRow(RowC
 // PutUpdate writes an update that waits for its answer.
 func (e *RowEncoder) PutUpdate(r *record.RunRow, u *record.UpdateRow) {
 	b, n := e.row(RowUpdate, r, u.No, 32+len(u.Name)+len(u.CommandID))
-	b = binary.AppendUvarint(b, uint64(u.Chunk))
-	b = appendBytes(b, u.Name)
-	e.put(appendBytes(b, u.CommandID), n, false)
+	e.put(appendUpdateRow(b, u), n, false)
 }
 
 // DeleteUpdate deletes an update that is answered.

@@ -23,6 +23,7 @@ type Task struct {
 	Timeout    time.Duration // of the attempt; 0: the worker's own
 	Heartbeat  time.Duration // between two signs of life; 0: none are asked for
 	Details    []byte        // of the last heartbeat of an attempt before; nil: none
+	Again      uint64        // cancels with a lower one do not concern it
 }
 
 // EncodeTask makes the record of an attempt of a task. details are those of the last
@@ -49,6 +50,12 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, de
 	if details != nil {
 		w.text(HeaderDetails, string(details))
 	}
+	if t.Again > 0 {
+		w.number(HeaderAgain, t.Again)
+	}
+	if t.Key > 0 {
+		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s-%d", id, t.Key))
+	}
 	if fault.Off(fault.FreshKey) {
 		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s.%d", id, attempt))
 	}
@@ -64,23 +71,34 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, de
 // EncodeTaskCancel makes the record that tells workers that nobody waits for a task any
 // more (W6). The caller sets the partition.
 func EncodeTaskCancel(row *record.RunRow, t *record.TaskRow) record.Output {
-	w := newHeaders(1, len(row.WorkflowID)+taskIDLen)
+	w := newHeaders(2, len(row.WorkflowID)+taskIDLen+20)
 	key := w.key(row.WorkflowID)
 	w.task(HeaderTask, record.TaskID{Run: row.Run, No: t.No})
+	if t.Again > 0 {
+		w.number(HeaderAgain, t.Again)
+	}
 	return record.Output{Topic: record.TopicCancels, Key: key, Headers: w.hs, Run: row.Run, WorkflowID: row.WorkflowID}
 }
 
-// DecodeTaskCancel reads which task is cancelled.
-func DecodeTaskCancel(headers []record.Header) (record.TaskID, error) {
+// DecodeTaskCancel reads which task is cancelled: records of it with an Again up to that.
+func DecodeTaskCancel(headers []record.Header) (id record.TaskID, again uint64, err error) {
 	w := readHeaders(headers)
 	if len(w.task) == 0 || len(w.task) > taskIDLen {
-		return record.TaskID{}, fmt.Errorf("%w: header %s of a cancel is missing or too long", ErrTask, HeaderTask)
+		return id, 0, fmt.Errorf("%w: header %s of a cancel is missing or too long", ErrTask, HeaderTask)
 	}
-	id, err := record.ParseTaskID(string(w.task))
+	if id, err = record.ParseTaskID(string(w.task)); err != nil {
+		return id, 0, fmt.Errorf("%w: %w", ErrTask, err)
+	}
+	return id, parseNumber(w.again), nil
+}
+
+// parseNumber is 0 for what is absent or no number.
+func parseNumber(v []byte) uint64 {
+	n, err := strconv.ParseUint(string(v[:min(len(v), 20)]), 10, 64)
 	if err != nil {
-		return record.TaskID{}, fmt.Errorf("%w: %w", ErrTask, err)
+		return 0
 	}
-	return id, nil
+	return n
 }
 
 // ErrTask is wrapped by DecodeTask.
@@ -106,7 +124,7 @@ func DecodeTask(key, value []byte, headers []record.Header) (Task, error) {
 	if t.Attempt, err = parseAttempt(w.attempt); err != nil || t.Attempt == 0 {
 		return Task{}, fmt.Errorf("%w: header %s is %q, not a number from 1", ErrTask, HeaderAttempt, clip(w.attempt))
 	}
-	t.Started, t.Details = string(w.started) == "1", w.details
+	t.Started, t.Details, t.Again = string(w.started) == "1", w.details, parseNumber(w.again)
 	t.Timeout, t.Heartbeat = parseMillis(w.timeout), parseMillis(w.heartbeat)
 	if t.Key == "" {
 		t.Key = t.ID.String()

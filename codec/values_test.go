@@ -29,9 +29,10 @@ var (
 		copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "run"))
 		return id
 	})
-	numbers  = rapid.OneOf(rapid.Uint64Range(0, 300), rapid.Uint64())
-	smalls   = rapid.OneOf(rapid.Uint32Range(0, 300), rapid.Uint32())
-	failures = rapid.Custom(func(t *rapid.T) record.Failure {
+	numbers     = rapid.OneOf(rapid.Uint64Range(0, 300), rapid.Uint64())
+	smallOrNone = rapid.SampledFrom([]uint64{0, 0, 0, 1, 300})
+	smalls      = rapid.OneOf(rapid.Uint32Range(0, 300), rapid.Uint32())
+	failures    = rapid.Custom(func(t *rapid.T) record.Failure {
 		return record.Failure{
 			Kind: texts.Draw(t, "kind"), Code: texts.Draw(t, "code"), Message: texts.Draw(t, "message"), Retryable: rapid.Bool().Draw(t, "retryable"),
 			RetryAfter: time.Duration(rapid.Int64().Draw(t, "after")), HTTPStatus: rapid.Int().Draw(t, "status"), Problem: payloads.Draw(t, "problem"),
@@ -54,7 +55,21 @@ var (
 		}
 	})
 	bodies = rapid.Custom(func(t *rapid.T) record.HistoryBody {
-		switch rapid.IntRange(0, 11).Draw(t, "kind") {
+		switch rapid.IntRange(0, 13).Draw(t, "kind") {
+		case 12:
+			return &record.RunRewound{
+				To: numbers.Draw(t, "to"), Reset: rapid.Bool().Draw(t, "reset"), CommandID: texts.Draw(t, "command"), Reason: texts.Draw(t, "reason"), By: texts.Draw(t, "by"),
+				Open: record.Opened{
+					Tasks: []record.TaskRow{{No: numbers.Draw(t, "no"), Chunk: smalls.Draw(t, "chunk"), Service: texts.Draw(t, "service"), Policy: policies.Draw(t, "policy"),
+						ScheduledAt: millis.Draw(t, "at"), Again: numbers.Draw(t, "again"), Key: numbers.Draw(t, "key")}},
+					Timers:   []record.TimerRow{{No: numbers.Draw(t, "timer"), Due: millis.Draw(t, "due")}},
+					Signals:  []record.SignalRow{{No: numbers.Draw(t, "signal"), Name: texts.Draw(t, "name")}},
+					Children: []record.ChildRow{{No: numbers.Draw(t, "child"), WorkflowID: texts.Draw(t, "id"), Run: runs.Draw(t, "run"), Asked: rapid.Bool().Draw(t, "asked")}},
+					Updates:  []record.UpdateRow{{No: numbers.Draw(t, "update"), Name: texts.Draw(t, "name"), CommandID: texts.Draw(t, "command")}},
+				},
+			}
+		case 13:
+			return &record.OperatorActed{Verb: record.VerbPause, Task: numbers.Draw(t, "task"), NewKey: rapid.Bool().Draw(t, "new key"), CommandID: texts.Draw(t, "command"), Reason: texts.Draw(t, "reason"), By: texts.Draw(t, "by")}
 		case 0:
 			return &record.RunStarted{Type: texts.Draw(t, "type"), Version: smalls.Draw(t, "version"), Input: payloads.Draw(t, "input"), CommandID: texts.Draw(t, "command")}
 		case 1:

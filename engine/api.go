@@ -292,6 +292,53 @@ func update(s *statestore.Store, state *machine.State, event uint64) (httpapi.Up
 	return u, nil
 }
 
+// PreviewReset plans a reset from the settled state.
+func (e *apiEngine) PreviewReset(_ context.Context, workflowID string, to uint64) (httpapi.Preview, error) {
+	s, state, err := e.load(workflowID)
+	switch {
+	case err != nil:
+		return httpapi.Preview{}, err
+	case state.Gone:
+		return httpapi.Preview{}, fmt.Errorf("workflow %q, run %s: %w", workflowID, state.Run.Run, httpapi.ErrHistoryGone)
+	}
+	var events []record.HistoryEvent
+	var chunks []uint32
+	for no := uint32(1); no <= state.Run.Chunks; no++ {
+		more, err := s.Chunk(workflowID, state.Run.Run, no)
+		if errors.Is(err, machine.ErrNoChunk) {
+			return httpapi.Preview{}, fmt.Errorf("%w: %w", httpapi.ErrHistoryGone, err)
+		}
+		if err != nil {
+			return httpapi.Preview{}, asAPIError(err)
+		}
+		for _, event := range more {
+			events, chunks = append(events, event), append(chunks, no)
+		}
+	}
+	plan, why := machine.PlanReset(state, events, to, func(no uint64) uint32 { return chunks[no-1] })
+	if why != nil {
+		return httpapi.Preview{}, fmt.Errorf("%w: run %s of workflow %q: %w", httpapi.ErrNotOffered, state.Run.Run, workflowID, why)
+	}
+	out := httpapi.Preview{Run: state.Run.Run, To: plan.To, Signals: len(plan.Signals)}
+	then := machine.State{Tasks: plan.Open.Tasks}
+	for _, a := range plan.Again {
+		out.SentAgain = append(out.SentAgain, *then.Task(a.Task))
+	}
+	for i := range state.Tasks {
+		if then.Task(state.Tasks[i].No) == nil {
+			out.Stopped = append(out.Stopped, state.Tasks[i])
+		}
+	}
+	for _, event := range plan.Undone {
+		text, err := codec.HistoryJSON(event)
+		if err != nil {
+			return httpapi.Preview{}, fmt.Errorf("workflow %q: %w", workflowID, err)
+		}
+		out.Undone = append(out.Undone, text)
+	}
+	return out, nil
+}
+
 // Count counts one partition.
 func (e *apiEngine) Count(_ context.Context, p int32, q httpapi.ListQuery) (int64, error) {
 	s, ok := e.instance.Store(p)

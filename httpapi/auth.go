@@ -93,6 +93,11 @@ func roles() map[string]Role {
 		"POST /v1/workflows/{id}/updates/{name}": RoleOperator,
 		"POST /v1/workflows/{id}/cancel":         RoleOperator,
 		"POST /v1/workflows/{id}/terminate":      RoleOperator,
+		"POST /v1/workflows/{id}/retry":          RoleOperator,
+		"POST /v1/workflows/{id}/reset":          RoleOperator,
+		"GET /v1/workflows/{id}/reset":           RoleViewer,
+		"POST /v1/workflows/{id}/pause":          RoleOperator,
+		"POST /v1/workflows/{id}/resume":         RoleOperator,
 
 		"GET /v1/workflows/{id}/updates/{name}/{update_id}": RoleViewer,
 

@@ -19,6 +19,8 @@ var (
 	ErrNotFound = errors.New("no such workflow")
 	// ErrHistoryGone: the run's chunks are dropped (F4), only its summary is left.
 	ErrHistoryGone = errors.New("the history of the run is dropped")
+	// ErrNotOffered: the run is not in a state for what is asked.
+	ErrNotOffered = errors.New("the run is not in a state for it")
 )
 
 // Engine is what the API needs of the instance that it runs in. All methods are
@@ -37,7 +39,7 @@ type Engine interface {
 	// at addr, a host:port. ok is false while nobody is known.
 	Owner(partition int32) (addr string, self, ok bool)
 	// Submit produces the command and answers when it has settled. command is
-	// *record.Start or *record.Signal with CommandID and Reply set. If ctx ends, the
+	// *record.Start, *record.Signal, *record.Operate ... with CommandID and Reply set. If ctx ends, the
 	// command may still be applied later. ErrNotOwner.
 	Submit(ctx context.Context, workflowID string, command record.Body) (record.Reply, error)
 	// Run reads the workflow's current run. ErrNotOwner, ErrNotFound.
@@ -61,6 +63,9 @@ type Engine interface {
 	// Stack asks the code of the workflow's current run what it waits for; the outcome is
 	// as Query's. ErrNotOwner.
 	Stack(ctx context.Context, workflowID string) (Stack, record.Answer, error)
+	// PreviewReset plans a reset of the workflow's current run to an event. The error is
+	// an ErrNotOffered where it cannot be done. ErrNotOwner, ErrNotFound, ErrHistoryGone.
+	PreviewReset(ctx context.Context, workflowID string, to uint64) (Preview, error)
 	// Count counts the runs of one partition that this instance owns. ErrNotOwner.
 	Count(ctx context.Context, partition int32, q ListQuery) (int64, error)
 	// WaitClosed returns nil when the workflow's current run is closed, at once if it
@@ -95,6 +100,16 @@ type Stack struct {
 type Thread struct {
 	For   string   // what it waits for
 	Stack []string // the author's frames, innermost first
+}
+
+// Preview is what a reset would do.
+type Preview struct {
+	Run       record.RunID
+	To        uint64           // the last event that counts
+	SentAgain []record.TaskRow // other attempts go out, with the same keys
+	Stopped   []record.TaskRow // open now, cancelled then
+	Undone    []json.RawMessage
+	Signals   int // given again
 }
 
 // Update is an update of a run.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/odradek/odradek/httpapi/api"
 	"github.com/odradek/odradek/record"
@@ -43,6 +44,8 @@ func asProblem(err error, workflowID string) *problemError {
 		return problem(api.CodeWorkflowNotFound, "no workflow has the ID %q: check the ID, or start it", workflowID)
 	case errors.Is(err, ErrHistoryGone):
 		return problem(api.CodeHistoryGone, "the history of workflow %q is dropped, its retention is over", workflowID)
+	case errors.Is(err, ErrNotOffered):
+		return problem(api.CodeOperationNotOffered, "%s", strings.TrimPrefix(err.Error(), ErrNotOffered.Error()+": "))
 	case errors.Is(err, ErrNotOwner):
 		return problem(api.CodeNotOwner, "this instance does not own the partition of workflow %q", workflowID)
 	}

@@ -18,7 +18,9 @@ func workflow(run *Run, pending bool) api.Workflow {
 	if run.Row.Status == record.StatusCompleted {
 		v.Result, v.ResultEncoding = payload(run.Result)
 	}
-	if s := run.Stuck; s != nil {
+	if s := run.Stuck; s != nil && v.Paused {
+		v.PausedSince, v.PausedReason = s.Since.Time(), s.Detail
+	} else if s != nil {
 		v.Stuck = &api.Stuck{Code: s.Code, Detail: s.Detail, Since: s.Since.Time(), Tries: int64(s.Tries), RetryAt: moment(s.RetryAt)}
 	}
 	if pending {
@@ -35,7 +37,7 @@ func listed(r *record.RunRow) api.Workflow {
 	return api.Workflow{
 		WorkflowID: r.WorkflowID, RunID: r.Run.String(), Type: r.Type, Version: int64(r.Version),
 		Status: api.Status(r.Status.String()), StartedAt: r.StartedAt.Time(), ClosedAt: moment(r.ClosedAt),
-		UpdatedAt: r.UpdatedAt.Time(), Events: int64(r.Events), Build: r.Build, ParentID: r.Parent.WorkflowID,
+		UpdatedAt: r.UpdatedAt.Time(), Events: int64(r.Events), Build: r.Build, ParentID: r.Parent.WorkflowID, Paused: r.Paused,
 	}
 }
 

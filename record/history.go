@@ -32,6 +32,8 @@ const (
 	KindUpdateReceived  HistoryKind = 9
 	KindRunTerminated   HistoryKind = 10
 	KindAwaitReceived   HistoryKind = 11
+	KindRunRewound      HistoryKind = 12
+	KindOperatorActed   HistoryKind = 13
 
 	KindTaskScheduled        HistoryKind = 64
 	KindTimerStarted         HistoryKind = 65
@@ -125,6 +127,10 @@ func (k HistoryKind) String() string {
 		return "await_received"
 	case KindChildCarried:
 		return "child_carried"
+	case KindRunRewound:
+		return "run_rewound"
+	case KindOperatorActed:
+		return "operator_acted"
 	}
 	return "unknown"
 }
@@ -270,6 +276,64 @@ type UpdateReceived struct {
 // not see it, and replay leaves it out.
 type AwaitReceived struct {
 	Parent Parent // who waits
+}
+
+// RunRewound takes the run back to an earlier event, by an operator's retry or reset. The
+// events between To and this one stand in the history and do not count any more; their
+// numbers are not used again (T3). The code does not see it, and replay leaves it out
+// together with them.
+type RunRewound struct {
+	To        uint64 // the last event that counts
+	Reset     bool   // asked for by a reset; else by a retry
+	CommandID string
+	Reason    string // for people
+	By        string // who asked; for people
+	Open      Opened // as it was after To
+}
+
+// Opened is what is open in a run that was taken back.
+type Opened struct {
+	Tasks       []TaskRow
+	Timers      []TimerRow
+	Signals     []SignalRow
+	Children    []ChildRow
+	Updates     []UpdateRow
+	Attributes  []Attribute
+	CancelAsked bool
+}
+
+// Verb is what an operator does to a run.
+type Verb uint8
+
+// Verbs of OperatorActed. Never renumber.
+const (
+	VerbPause  Verb = 1 // inputs wait in the inbox (T4), attempts are not repeated
+	VerbResume Verb = 2
+	VerbRetry  Verb = 3 // of an open task, of all that wait for their next attempt, or of a stuck run
+)
+
+// String is the verb as the API shows it.
+func (v Verb) String() string {
+	switch v {
+	case VerbPause:
+		return "pause"
+	case VerbResume:
+		return "resume"
+	case VerbRetry:
+		return "retry"
+	}
+	return "unknown"
+}
+
+// OperatorActed notes what an operator did to an open run. The code does not see it, and
+// replay leaves it out.
+type OperatorActed struct {
+	Verb      Verb
+	Task      uint64 // with VerbRetry: only this one
+	NewKey    bool   // with VerbRetry and Task: its next attempts have another idempotency key
+	CommandID string
+	Reason    string // for people
+	By        string // who asked; for people
 }
 
 // TaskCancelled closes a task that nobody waits for any more.
@@ -457,6 +521,8 @@ func (*SignalCarried) HistoryKind() HistoryKind        { return KindSignalCarrie
 func (*RunContinued) HistoryKind() HistoryKind         { return KindRunContinued }
 func (*AwaitReceived) HistoryKind() HistoryKind        { return KindAwaitReceived }
 func (*ChildCarried) HistoryKind() HistoryKind         { return KindChildCarried }
+func (*RunRewound) HistoryKind() HistoryKind           { return KindRunRewound }
+func (*OperatorActed) HistoryKind() HistoryKind        { return KindOperatorActed }
 
 // RetryPolicy says when a task is tried again after a retryable failure. The
 // zero value is the built-in policy: 1 s, doubling up to 100 s, without end.

@@ -79,7 +79,7 @@ type Record struct {
 	Hops       int // how often it was forwarded (S1)
 }
 
-// Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *TaskCompleted,
+// Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *Operate, *TaskCompleted,
 // *TaskFailed, *TaskBeat, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
 // *ChildReport or *Await.
 type Body interface{ body() }
@@ -170,6 +170,55 @@ type Terminate struct {
 	Reply     bool
 }
 
+// Operate is an operator's command to a run: retry, reset, pause or resume.
+type Operate struct {
+	Op        Operation
+	CommandID string
+	Run       RunID  // zero: whatever run is current
+	Task      uint64 // of a retry: only this task; 0: what the run fails at
+	NewKey    bool   // of a retry: the task's next attempts have another idempotency key
+	To        uint64 // of a reset: the event that the run goes back to
+	Reason    string // for people
+	By        string // who asks; for people
+	Reply     bool
+}
+
+// Operation of an Operate.
+type Operation uint8
+
+// Operations.
+const (
+	OperateRetry Operation = iota + 1
+	OperateReset
+	OperatePause
+	OperateResume
+)
+
+// String is the operation's name, in the header od-cmd and in the API.
+func (o Operation) String() string {
+	switch o {
+	case OperateRetry:
+		return "retry"
+	case OperateReset:
+		return "reset"
+	case OperatePause:
+		return "pause"
+	case OperateResume:
+		return "resume"
+	}
+	return "unknown"
+}
+
+// ParseOperation is the inverse of String; false for what it does not know.
+func ParseOperation(s string) (Operation, bool) {
+	for o := OperateRetry; o <= OperateResume; o++ {
+		if o.String() == s {
+			return o, true
+		}
+	}
+	return 0, false
+}
+
 // TaskCompleted is the event that an attempt of a task succeeded.
 type TaskCompleted struct {
 	Task    TaskID
@@ -243,6 +292,7 @@ func (*Signal) body()        {}
 func (*Update) body()        {}
 func (*Cancel) body()        {}
 func (*Terminate) body()     {}
+func (*Operate) body()       {}
 func (*TaskCompleted) body() {}
 func (*TaskFailed) body()    {}
 func (*TaskBeat) body()      {}

@@ -73,6 +73,8 @@ type RunRow struct {
 	Build        string // of the binary that started it
 	CancelAsked  bool   // a CancelRequested is in the history
 	Awaited      bool   // an AwaitReceived is in the history
+	Rewound      bool   // a RunRewound is in the history: some of its events do not count
+	Paused       bool   // by an operator
 }
 
 // TaskRow is derived: an open task.
@@ -84,6 +86,12 @@ type TaskRow struct {
 	Policy      RetryPolicy
 	Limits      TaskLimits
 	ScheduledAt Millis
+	// Again is the number of the RunRewound that opened the task again; 0: none did. What
+	// was cancelled before is not cancelled then.
+	Again uint64
+	// Key is the number of the event with which an operator asked for another idempotency
+	// key; 0: the key is the task's ID.
+	Key uint64
 }
 
 // Local reports whether the task runs in the engine.
@@ -223,6 +231,7 @@ const (
 	OutcomeUnanswered          // the run's code cannot answer the query (409)
 	OutcomeHistoryGone         // a query of a closed run whose history is dropped (410)
 	OutcomeTaskClosed          // nobody waits for the task, or the attempt, any more (409)
+	OutcomeNotOffered          // the run is not in a state for it (409)
 )
 
 // Rejected reports whether the command changed nothing because it was refused.
@@ -255,6 +264,8 @@ func (o Outcome) String() string {
 		return "history_gone"
 	case OutcomeTaskClosed:
 		return "task_closed"
+	case OutcomeNotOffered:
+		return "operation_not_offered"
 	}
 	return "none"
 }

@@ -71,6 +71,21 @@ func goldenHistories() map[string][]record.HistoryBody {
 			&record.TaskCancelled{Task: 4},
 			&record.RunCompleted{Result: []byte("done"), Retain: time.Hour},
 		},
+		"rewound": {
+			start(),
+			&record.TaskScheduled{Service: "a", Operation: "b"},
+			&record.OperatorActed{Verb: record.VerbPause, By: "me"},
+			&record.OperatorActed{Verb: record.VerbResume, CommandID: "resume"},
+			&record.OperatorActed{Verb: record.VerbRetry, Task: 2, NewKey: true},
+			&record.HistoryTaskFailed{Task: 2, Failure: failure},
+			&record.RunFailed{Failure: failure, Retain: time.Hour},
+			&record.RunRewound{To: 5, CommandID: "retry", Open: record.Opened{
+				Tasks:      []record.TaskRow{{No: 2, Chunk: 1, Service: "a", Operation: "b", ScheduledAt: 1007, Again: 8}},
+				Timers:     []record.TimerRow{{No: 3, Due: 9000}},
+				Attributes: []record.Attribute{{Name: "customer", Type: record.AttributeText, Value: []byte("c1")}},
+			}},
+			&record.OperatorActed{Verb: record.VerbPause},
+		},
 		"cancelled":  {start(), &record.CancelRequested{}, &record.RunCancelled{Failure: failure, Retain: time.Hour}},
 		"terminated": {start(), &record.RunTerminated{CommandID: "end", Reason: "why", Retain: time.Hour}},
 		"continued":  {start(), &record.RunContinued{Input: []byte("2"), Carry: []byte("3"), Retain: time.Hour}},
@@ -80,7 +95,7 @@ func goldenHistories() map[string][]record.HistoryBody {
 // goldenChunks are the rows of the changelog that hold them.
 func goldenChunks() []record.Row {
 	var e codec.RowEncoder
-	for i, id := range []string{"open", "child", "next", "cancelled", "terminated", "continued"} {
+	for i, id := range []string{"open", "child", "next", "cancelled", "terminated", "continued", "rewound"} {
 		r := &record.RunRow{WorkflowID: id, Run: record.RunID{0, 0, 0, 0, 0, byte(i + 1)}}
 		var events []record.HistoryEvent
 		for n, b := range goldenHistories()[id] {

@@ -34,7 +34,7 @@ func (s *service) work(j *job) {
 		Details: task.Details, tokenKey: s.worker.cfg.TokenKey,
 	}
 	call.beats = newBeater(s, call, task.Heartbeat)
-	ctx, end, wanted := s.worker.cancels.begin(j.part.ctx, call.Task)
+	ctx, end, wanted := s.worker.cancels.begin(j.part.ctx, call.Task, task.Again)
 	if !wanted {
 		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCancelled})
 		s.finished(j)

@@ -27,13 +27,13 @@ type cancels struct {
 	client *kgo.Client
 
 	mu      sync.Mutex
-	tasks   map[record.TaskID]struct{}
-	order   []record.TaskID // as they came, for the bound
+	tasks   map[record.TaskID]uint64 // records with an Again up to that are cancelled
+	order   []record.TaskID          // as they came, for the bound
 	running map[record.TaskID]context.CancelCauseFunc
 }
 
 func newCancels() *cancels {
-	return &cancels{tasks: map[record.TaskID]struct{}{}, running: map[record.TaskID]context.CancelCauseFunc{}}
+	return &cancels{tasks: map[record.TaskID]uint64{}, running: map[record.TaskID]context.CancelCauseFunc{}}
 }
 
 // start reads the topic to its end, so that no task is called that was cancelled before.
@@ -104,21 +104,24 @@ func (c *cancels) take(k *kgo.Record) {
 	if k.Attrs.IsControl() {
 		return
 	}
-	id, err := codec.DecodeTaskCancel(recordHeaders(k))
+	id, again, err := codec.DecodeTaskCancel(recordHeaders(k))
 	if err != nil {
 		return // written by somebody else: it names nothing
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.tasks[id]; known {
-		return
+	if was, known := c.tasks[id]; known {
+		if again <= was {
+			return
+		}
+	} else {
+		if len(c.order) >= cancelsMax {
+			delete(c.tasks, c.order[0])
+			c.order = c.order[1:]
+		}
+		c.order = append(c.order, id)
 	}
-	if len(c.order) >= cancelsMax {
-		delete(c.tasks, c.order[0])
-		c.order = c.order[1:]
-	}
-	c.tasks[id] = struct{}{}
-	c.order = append(c.order, id)
+	c.tasks[id] = again
 	if cancel := c.running[id]; cancel != nil {
 		cancel(errCancelled)
 	}
@@ -126,10 +129,10 @@ func (c *cancels) take(k *kgo.Record) {
 
 // begin notes that a task is being called. ok is false if it was cancelled; end takes
 // it back.
-func (c *cancels) begin(ctx context.Context, id record.TaskID) (_ context.Context, end func(), ok bool) {
+func (c *cancels) begin(ctx context.Context, id record.TaskID, again uint64) (_ context.Context, end func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, gone := c.tasks[id]; gone {
+	if upTo, gone := c.tasks[id]; gone && again <= upTo {
 		return ctx, func() {}, false
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

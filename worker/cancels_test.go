@@ -91,7 +91,7 @@ func TestCancelsAreBounded(t *testing.T) {
 		t.Errorf("%d tasks are remembered", len(c.tasks))
 	}
 	for no, want := range map[uint64]bool{1: true, 10: true, 11: false, cancelsMax + 10: false} {
-		if _, _, ok := c.begin(t.Context(), record.TaskID{Run: record.RunID{1}, No: no}); ok != want {
+		if _, _, ok := c.begin(t.Context(), record.TaskID{Run: record.RunID{1}, No: no}, 0); ok != want {
 			t.Errorf("task %d may be called: %v", no, ok)
 		}
 	}

@@ -17,6 +17,13 @@ import (
 // The zero Saga is ready. It belongs to one run. Like all code of a run it survives
 // crashes: a rollback goes on where it was, and each compensation is asked for once.
 type Saga struct {
+	// ContinueOnError lets a rollback go on after a compensation that has failed for good.
+	// Without it the rollback stops there and the run closes: an operator sees which step
+	// could not be undone, mends what is in the way and retries the run, which takes up
+	// the same task and goes on with the steps before it. With it the other steps are
+	// undone without waiting for anybody, and what failed is left to be undone by hand.
+	ContinueOnError bool
+
 	steps []compensation
 	done  bool
 }
@@ -43,9 +50,9 @@ func Compensate[In, Out any](s *Saga, name string, task Task[In, Out], in In) {
 }
 
 // Rollback undoes the steps, the last one first, each once, in a scope that
-// cancellation does not reach. It goes on after a compensation has failed. The error
-// is cause, joined with a *CompensationError for each that failed. Called again it
-// undoes nothing and gives cause.
+// cancellation does not reach. It stops at a compensation that fails, or goes on with
+// ContinueOnError. The error is cause, joined with a *CompensationError for each that
+// failed. Called again it undoes nothing and gives cause.
 func (s *Saga) Rollback(ctx Context, cause error) error {
 	if s.done {
 		return cause
@@ -56,6 +63,9 @@ func (s *Saga) Rollback(ctx Context, cause error) error {
 	for i := len(s.steps) - 1; i >= 0; i-- {
 		if err := s.steps[i].undo(detached); err != nil {
 			errs = append(errs, &CompensationError{Step: s.steps[i].name, Err: err})
+			if !s.ContinueOnError {
+				break
+			}
 		}
 	}
 	if len(errs) == 1 {

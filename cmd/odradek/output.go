@@ -71,7 +71,7 @@ func tableRow(cells []string) (r table.Row) {
 
 // status colours a status on a terminal.
 func (a *app) status(s string) string {
-	colours := map[string]text.Color{"completed": text.FgGreen, "failed": text.FgRed, "running": text.FgBlue, "stuck": text.FgYellow}
+	colours := map[string]text.Color{"completed": text.FgGreen, "failed": text.FgRed, "running": text.FgBlue, "stuck": text.FgYellow, "paused": text.FgYellow}
 	first, _, _ := strings.Cut(s, " ")
 	if c, ok := colours[first]; ok && a.colour {
 		return fmt.Sprintf("\x1b[%dm%s\x1b[0m", c, s)
@@ -86,8 +86,11 @@ func moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// statusOf shows that a running run is stuck.
+// statusOf shows that a running run is paused or stuck.
 func statusOf(w *client.Workflow) string {
+	if w.Paused {
+		return "paused"
+	}
 	if w.Stuck != nil {
 		return "stuck (" + w.Stuck.Code + ")"
 	}
@@ -111,6 +114,9 @@ func (a *app) workflowTable(w *client.Workflow) {
 	}
 	if s := w.Stuck; s != nil {
 		rows = append(rows, []string{"stuck since", moment(s.Since)}, []string{"stuck retry", moment(s.RetryAt)}, []string{"stuck because", s.Detail})
+	}
+	if w.Paused {
+		rows = append(rows, []string{"paused since", moment(w.PausedSince)}, []string{"paused because", w.PausedReason})
 	}
 	if w.Status == api.StatusCompleted {
 		rows = append(rows, []string{"result", string(w.Result)})

@@ -148,6 +148,10 @@ func EventBytes(e record.HistoryEvent) int {
 // textLen bounds the texts of what is rare.
 func textLen(b record.HistoryBody) int {
 	switch b := b.(type) {
+	case *record.RunRewound:
+		return len(b.CommandID) + len(b.Reason) + len(b.By) + openedLen(&b.Open)
+	case *record.OperatorActed:
+		return len(b.CommandID) + len(b.Reason) + len(b.By)
 	case *record.CancelRequested:
 		return len(b.CommandID) + len(b.Reason) + len(b.By)
 	case *record.RunTerminated:
@@ -190,6 +194,27 @@ func textLen(b record.HistoryBody) int {
 		return failureLen(&b.Failure)
 	}
 	return 0
+}
+
+// openedLen bounds what is open in a run that was taken back.
+func openedLen(o *record.Opened) (n int) {
+	for i := range o.Tasks {
+		n += 210 + len(o.Tasks[i].Service) + len(o.Tasks[i].Operation) + len(o.Tasks[i].Policy.NonRetryable)
+	}
+	n += 24 * len(o.Timers)
+	for i := range o.Signals {
+		n += 32 + len(o.Signals[i].Name)
+	}
+	for i := range o.Children {
+		n += 100 + len(o.Children[i].WorkflowID) + len(o.Children[i].Type)
+	}
+	for i := range o.Updates {
+		n += 48 + len(o.Updates[i].Name) + len(o.Updates[i].CommandID)
+	}
+	for i := range o.Attributes {
+		n += 16 + len(o.Attributes[i].Name) + len(o.Attributes[i].Value)
+	}
+	return n
 }
 
 func attemptsLen(as []record.Attempt) (n int) {

@@ -88,6 +88,11 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		s.setAttributes([]record.Attribute{{Name: record.PatchAttribute(b.ID), Type: record.AttributeBool, Value: []byte{1}}})
 	case *record.AttributesSet:
 		s.setAttributes(b.Attributes)
+	case *record.OperatorActed:
+		s.operated(b, e.No)
+	case *record.RunRewound:
+		s.rewind(b)
+		s.command(b.CommandID, e.No)
 	case *record.SignalSent, *record.Published:
 	case *record.RunTerminated:
 		s.command(b.CommandID, e.No)
@@ -107,6 +112,32 @@ func (s *State) command(id string, event uint64) {
 	if id != "" {
 		s.commands = append(s.commands, record.CommandRow{CommandID: id, Event: event})
 	}
+}
+
+// operated folds what an operator did to an open run.
+func (s *State) operated(b *record.OperatorActed, event uint64) {
+	switch b.Verb {
+	case record.VerbPause:
+		s.Run.Paused = true
+	case record.VerbResume:
+		s.Run.Paused = false
+	case record.VerbRetry:
+		if t := s.Task(b.Task); t != nil && b.NewKey {
+			t.Key = event
+		}
+	}
+	s.command(b.CommandID, event)
+}
+
+// rewind makes the run what it was, and open.
+func (s *State) rewind(b *record.RunRewound) {
+	r, o := &s.Run, &b.Open
+	r.Status, r.ClosedAt, r.CloseEvent, r.CloseChunk, r.DropAt = record.StatusRunning, 0, 0, 0, 0
+	r.CancelAsked, r.Paused, r.Rewound = o.CancelAsked, false, true
+	s.Tasks, s.Timers, s.Signals = slices.Clone(o.Tasks), slices.Clone(o.Timers), slices.Clone(o.Signals)
+	s.Children, s.Updates, s.Attributes = slices.Clone(o.Children), slices.Clone(o.Updates), o.Attributes
+	s.Attempts = slices.DeleteFunc(s.Attempts, func(a record.AttemptRow) bool { return s.Task(a.Task) == nil })
+	s.Stuck = nil
 }
 
 func (s *State) closeTask(no uint64) {
@@ -134,6 +165,7 @@ func (s *State) setAttributes(as []record.Attribute) {
 // closeRun ends the run: what was open in it is nobody's business any more.
 func (s *State) closeRun(status record.Status, e record.HistoryEvent, chunk uint32, drop record.Millis) {
 	s.Run.Status, s.Run.ClosedAt, s.Run.CloseEvent, s.Run.CloseChunk, s.Run.DropAt = status, e.At, e.No, chunk, drop
+	s.Run.Paused = false
 	s.Tasks, s.Timers, s.Signals, s.Attempts, s.Inbox, s.Stuck = s.Tasks[:0], s.Timers[:0], s.Signals[:0], nil, nil, nil
 	s.Children, s.Updates = nil, nil
 }

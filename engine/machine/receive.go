@@ -216,3 +216,17 @@ func ReceiveReport(s *State, c *record.ChildReport) Received {
 
 // Child finds an open child or awaited workflow; nil if it is not open.
 func (s *State) Child(no uint64) *record.ChildRow { return find(s.Children, no, childNo) }
+
+// ReceiveOperate judges an operator's command as far as it is the same for all: without an
+// outcome the run is there and the command is new. known is as ReceiveSignal's.
+func ReceiveOperate(s *State, workflowID string, c *record.Operate, known bool) Received {
+	switch {
+	case s == nil:
+		return rejected(record.OutcomeNotFound, "no workflow has the ID %q: check the ID", workflowID)
+	case known:
+		return Received{Outcome: record.OutcomeRepeated}
+	case !c.Run.IsZero() && s.Run.Run != c.Run:
+		return rejected(record.OutcomeNotFound, "the current run of workflow %q is %s, not %s: leave the run out to reach the current one", workflowID, s.Run.Run, c.Run)
+	}
+	return Received{}
+}

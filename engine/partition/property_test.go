@@ -85,7 +85,11 @@ const depthMax = 3
 func drawLine(rt *rapid.T, ids []string) string {
 	id := rapid.SampledFrom(ids).Draw(rt, "id")
 	n := rapid.IntRange(-1, 3).Draw(rt, "n")
-	switch rapid.IntRange(0, 7).Draw(rt, "input") {
+	switch rapid.IntRange(0, 9).Draw(rt, "input") {
+	case 8:
+		return rapid.SampledFrom([]string{"pause ", "resume ", "retry ", "retry ", "retry "}).Draw(rt, "operation") + id + rapid.SampledFrom([]string{"", " newkey"}).Draw(rt, "key")
+	case 9:
+		return fmt.Sprintf("%s %s to=%d task=%d", rapid.SampledFrom([]string{"reset", "reset", "retry"}).Draw(rt, "operation"), id, rapid.IntRange(1, 9).Draw(rt, "to"), rapid.IntRange(1, 4).Draw(rt, "task"))
 	case 0, 1:
 		return fmt.Sprintf("start %s %s %d id=%s%d", id, rapid.SampledFrom([]string{"two", "sum", "charge", "refund", "unknown"}).Draw(rt, "type"), n, id, n)
 	case 2, 3:

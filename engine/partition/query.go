@@ -91,7 +91,7 @@ func (p *Partition) warm(e *entry) (*machine.Refusal, error) {
 	if e.live != nil {
 		return nil, nil
 	}
-	return p.replay(e, false)
+	return p.replay(e)
 }
 
 // ask names the run for the watchdog while its code looks at something outside of a turn.

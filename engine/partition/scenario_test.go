@@ -283,6 +283,7 @@ func (h *harness) due(t *testing.T) {
 //	start ID TYPE INPUT [id=COMMAND] [reply]
 //	signal ID NAME PAYLOAD [id=COMMAND] [reply]
 //	cancel|terminate ID REASON [id=COMMAND] [reply]
+//	retry ID [task=N] [newkey], reset ID to=N, pause ID, resume ID [id=COMMAND] [reply]
 //	completed ID TASK ATTEMPT RESULT
 //	failed ID TASK ATTEMPT retryable|final
 //	garbage ID
@@ -345,6 +346,18 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		r.Body = &record.Cancel{CommandID: commandID, Reason: f[2], By: "op", Reply: reply}
 	case "terminate":
 		r.Body = &record.Terminate{CommandID: commandID, Reason: f[2], By: "op", Reply: reply}
+	case "retry", "reset", "pause", "resume":
+		op, _ := record.ParseOperation(f[0])
+		c := &record.Operate{Op: op, CommandID: commandID, Reason: "why", By: "op", Reply: reply, NewKey: slices.Contains(f, "newkey")}
+		for _, x := range f {
+			if n, ok := strings.CutPrefix(x, "to="); ok {
+				c.To, _ = strconv.ParseUint(n, 10, 64)
+			}
+			if n, ok := strings.CutPrefix(x, "task="); ok {
+				c.Task, _ = strconv.ParseUint(n, 10, 64)
+			}
+		}
+		r.Body = c
 	case "completed":
 		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4])}
 	case "failed":
@@ -723,6 +736,25 @@ func definitions() []workflow.Definition {
 		}, double, charge),
 		// undeclared uses a task that no type declares.
 		workflow.Define("undeclared", func(ctx workflow.Context, n int) (int, error) { return lost.Run(ctx, n) }),
+		// undo charges, waits for a signal, charges again; when that fails it refunds, and
+		// refunds again what the signal said.
+		workflow.Define("undo", func(ctx workflow.Context, n int) (int, error) {
+			var saga workflow.Saga
+			if _, err := charge.Run(ctx, n); err != nil {
+				return 0, err
+			}
+			workflow.Compensate(&saga, "first", refund, n)
+			m, err := more.Receive(ctx)
+			if err != nil {
+				return 0, err
+			}
+			workflow.Compensate(&saga, "second", refund, m)
+			out, err := charge.Run(ctx, m)
+			if err != nil {
+				return 0, saga.Rollback(ctx, err)
+			}
+			return out, nil
+		}, charge, refund, more),
 	}
 }
 

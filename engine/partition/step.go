@@ -42,6 +42,8 @@ func (p *Partition) Step(r *record.Record) error {
 		return p.cancel(e, r, b)
 	case *record.Terminate:
 		return p.terminate(e, r, b)
+	case *record.Operate:
+		return p.operate(e, r, b)
 	case *record.ChildStart:
 		return p.childStart(e, r, b)
 	case *record.ChildStop:

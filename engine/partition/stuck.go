@@ -66,6 +66,9 @@ func (p *Partition) stick(e *entry, why *machine.Refusal, open bool) {
 // because its time has come.
 func (p *Partition) tryAgain(e *entry) bool {
 	s := e.state.Stuck
+	if e.state.Run.Paused {
+		return false
+	}
 	return s.Build != p.cfg.Build || s.RetryAt <= p.now
 }
 

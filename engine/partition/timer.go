@@ -124,6 +124,11 @@ func (p *Partition) retry(e *entry, d record.Due) error {
 	p.batch.Counts.Inputs++
 	p.touch(e)
 	row := *a
+	if e.state.Run.Paused {
+		row.NextAt = record.Never // until it is resumed
+		e.state.SetAttempt(row)
+		return nil
+	}
 	if r := p.deliverable(t.Service); r != nil && !t.Local() {
 		// The task stays open and is tried again: an output hurts only its own run (P5).
 		row.NextAt = p.now.Add(undeliverableFor)

@@ -76,7 +76,7 @@ func (p *Partition) runTurn(e *entry, body record.HistoryBody) (*machine.Refusal
 		return r, nil
 	}
 	if e.live == nil {
-		stuck, err := p.replay(e, false)
+		stuck, err := p.replay(e)
 		if stuck != nil || err != nil {
 			return stuck, err
 		}
@@ -120,8 +120,12 @@ func (p *Partition) resume(e *entry, open bool) error {
 	return p.emptyInbox(e, was)
 }
 
-// openTurn runs the turn of an input that is history already: the first.
+// openTurn runs the turn of an input that is history already: the first, or the one to
+// which the run was taken back.
 func (p *Partition) openTurn(e *entry) (*machine.Refusal, error) {
+	if e.state.Run.Rewound {
+		return p.rerun(e)
+	}
 	first, carried, err := p.opening(e)
 	if err != nil {
 		return nil, err
@@ -255,11 +259,18 @@ func (p *Partition) advance(e *entry, turn func() ([]record.HistoryBody, error))
 }
 
 // replay makes a cold run live again.
-func (p *Partition) replay(e *entry, open bool) (*machine.Refusal, error) {
+func (p *Partition) replay(e *entry) (*machine.Refusal, error) {
+	_, stuck, err := p.rebuild(e, 0)
+	return stuck, err
+}
+
+// rebuild is replay; with next it runs the last turn of the history, and gives what the
+// code decided, which is numbered from there.
+func (p *Partition) rebuild(e *entry, next uint64) ([]record.HistoryBody, *machine.Refusal, error) {
 	p.batch.Counts.Replays++
 	var readErr error
-	_, stuck := p.advance(e, func() ([]record.HistoryBody, error) {
-		live, decisions, err := replay.Rebuild(e.def, p.identity(e), p.history(e, &readErr), open, p.cfg.Logger)
+	decisions, stuck := p.advance(e, func() ([]record.HistoryBody, error) {
+		live, decisions, err := replay.Rebuild(e.def, p.identity(e), p.history(e, &readErr), next, p.cfg.Logger)
 		if err == nil {
 			e.live = live
 			p.batch.Counts.HashMismatches += live.HashMismatches
@@ -268,9 +279,9 @@ func (p *Partition) replay(e *entry, open bool) (*machine.Refusal, error) {
 	})
 	if readErr != nil {
 		e.drop()
-		return nil, readErr
+		return nil, nil, readErr
 	}
-	return stuck, nil
+	return decisions, stuck, nil
 }
 
 func (p *Partition) identity(e *entry) replay.Identity {
@@ -278,9 +289,17 @@ func (p *Partition) identity(e *entry) replay.Identity {
 	return replay.Identity{WorkflowID: r.WorkflowID, Run: r.Run, Type: r.Type, Version: e.def.Version(), AfterSwitch: p.afterSwitch}
 }
 
-// history gives the run's events from the first on: from the store, from the
-// batches in flight, from the open batch.
+// history gives the run's events that count and that the code sees, from the first on: from
+// the store, from the batches in flight, from the open batch.
 func (p *Partition) history(e *entry, readErr *error) iter.Seq2[record.HistoryEvent, error] {
+	if e.state.Run.Rewound { // which events count stands at the end
+		events, _, err := p.events(e)
+		if err != nil {
+			*readErr = err
+			return func(yield func(record.HistoryEvent, error) bool) { yield(record.HistoryEvent{}, err) }
+		}
+		return replay.Seen(machine.Counting(events))
+	}
 	return func(yield func(record.HistoryEvent, error) bool) {
 		for no := uint32(1); no <= e.state.Run.Chunks; no++ {
 			events, err := p.chunk(e, no)
@@ -346,6 +365,10 @@ func commandOf(b record.HistoryBody) string {
 	case *record.CancelRequested:
 		return b.CommandID
 	case *record.RunTerminated:
+		return b.CommandID
+	case *record.RunRewound:
+		return b.CommandID
+	case *record.OperatorActed:
 		return b.CommandID
 	}
 	return ""

@@ -17,7 +17,7 @@ import (
 var ErrCommandInFlight = errors.New("a command with this ID is being submitted")
 
 // Submit makes a command of a body, *record.Start, *record.Signal,
-// *record.Update, *record.Cancel or *record.Terminate, and returns
+// *record.Update, *record.Cancel, *record.Terminate or *record.Operate, and returns
 // its outcome when it has settled (I1). The record gets a command ID if the body
 // has none. After a takeover of the lane the command is sent again with the same
 // ID, which the state answers. ErrNotOwner: ask the partition's owner, with the
@@ -94,6 +94,13 @@ func command(workflowID string, body record.Body) (record.Output, string, error)
 			c.CommandID = uuid.NewString()
 		}
 		return codec.EncodeTerminate(workflowID, &c), c.CommandID, nil
+	case *record.Operate:
+		c := *b
+		c.Reply = true
+		if c.CommandID == "" {
+			c.CommandID = uuid.NewString()
+		}
+		return codec.EncodeOperate(workflowID, &c), c.CommandID, nil
 	}
 	switch body.(type) { // with a task's token; the sender has set CommandID and Reply
 	case *record.TaskCompleted, *record.TaskFailed, *record.TaskBeat:

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/engine/machine"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/workflow"
 )
@@ -17,7 +18,7 @@ func Check(def workflow.Definition, f codec.HistoryFile) error {
 	live := New(def, id, nil)
 	defer live.Drop()
 	live.h.exact = true
-	_, err := live.rebuild(Seen(f.Events), false)
+	_, err := live.rebuild(Seen(machine.Counting(f.Events)), 0)
 	return err
 }
 
@@ -33,10 +34,7 @@ func Seen(events []record.HistoryEvent) iter.Seq2[record.HistoryEvent, error] {
 }
 
 // Unseen reports whether the event is an input that the code does not see.
-func Unseen(b record.HistoryBody) bool {
-	k := b.HistoryKind()
-	return k == record.KindVersionPinned || k == record.KindAwaitReceived || k == record.KindRunTerminated
-}
+func Unseen(b record.HistoryBody) bool { return machine.Noted(b) }
 
 // IsDivergence reports whether an error says that the code does not match a history.
 func IsDivergence(err error) bool {

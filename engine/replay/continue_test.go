@@ -72,7 +72,7 @@ func TestLoop(t *testing.T) {
 		t.Fatalf("the next run decides %v", got)
 	}
 	next.history = append(append(next.history, start), carried...)
-	open, again, err := replay.Rebuild(def, identity, all(next.history), true, nil)
+	open, again, err := replay.Rebuild(def, identity, all(next.history), 4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func Describe(def workflow.Definition, id Identity, history iter.Seq2[record.His
 	l := New(def, id, nil)
 	defer l.Drop()
 	l.h.trace = true
-	if _, err := l.rebuild(history, false); err != nil {
+	if _, err := l.rebuild(history, 0); err != nil {
 		return View{}, err
 	}
 	v := View{Closed: l.h.closed}

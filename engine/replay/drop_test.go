@@ -189,7 +189,7 @@ func TestLogger(t *testing.T) {
 	expect(lines("2"))
 	// An open turn is a live one.
 	w.live.Drop()
-	l, _, err := replay.Rebuild(w.def, w.id, all(w.history[:4]), true, w.logger)
+	l, _, err := replay.Rebuild(w.def, w.id, all(w.history[:4]), 5, w.logger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func TestLiveAndRebuildAgree(t *testing.T) {
 				agree(t, def, history, e, want)
 			}
 			history = append(history, e)
-			open, got, err := replay.Rebuild(def, identity, all(history), true, nil)
+			open, got, err := replay.Rebuild(def, identity, all(history), e.No+1, nil)
 			if err != nil {
 				t.Fatalf("open turn of event %d: %v", e.No, err)
 			}
@@ -188,7 +188,7 @@ func TestLiveAndRebuildAgree(t *testing.T) {
 			}
 			if rapid.IntRange(0, 3).Draw(t, "evict") == 0 { // go on with a rebuilt one
 				live.Drop()
-				rebuilt, _, err := replay.Rebuild(def, identity, all(history), false, nil)
+				rebuilt, _, err := replay.Rebuild(def, identity, all(history), 0, nil)
 				if err != nil {
 					t.Fatalf("rebuild after event %d: %v", e.No, err)
 				}
@@ -207,7 +207,7 @@ func TestLiveAndRebuildAgree(t *testing.T) {
 }
 
 func agree(t *rapid.T, def workflow.Definition, history []record.HistoryEvent, in record.HistoryEvent, want []record.HistoryBody) {
-	l, _, err := replay.Rebuild(def, identity, all(history), false, nil)
+	l, _, err := replay.Rebuild(def, identity, all(history), 0, nil)
 	if err != nil {
 		t.Fatalf("rebuild before event %d: %v", in.No, err)
 	}

@@ -10,11 +10,12 @@ import (
 )
 
 // Rebuild runs the code against a run's history, whose events are those of whole
-// turns: each input followed by the decisions of its turn. With turnOpen the last
-// input's decisions are not history yet: its turn is run, and they are returned.
+// turns: each input followed by the decisions of its turn. With next the last input's
+// decisions are not history yet: its turn is run, and they are returned. The first of them
+// is numbered next.
 //
 // An error is a *StuckError where the code is the reason, else the history's own.
-func Rebuild(def workflow.Definition, id Identity, history iter.Seq2[record.HistoryEvent, error], turnOpen bool, logger *slog.Logger) (*Live, []record.HistoryBody, error) {
+func Rebuild(def workflow.Definition, id Identity, history iter.Seq2[record.HistoryEvent, error], next uint64, logger *slog.Logger) (*Live, []record.HistoryBody, error) {
 	l := New(def, id, logger)
 	done := false
 	defer func() { // also when AfterSwitch leaves
@@ -22,7 +23,7 @@ func Rebuild(def workflow.Definition, id Identity, history iter.Seq2[record.Hist
 			l.Drop()
 		}
 	}()
-	decisions, err := l.rebuild(history, turnOpen)
+	decisions, err := l.rebuild(history, next)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -30,7 +31,7 @@ func Rebuild(def workflow.Definition, id Identity, history iter.Seq2[record.Hist
 	return l, decisions, nil
 }
 
-func (l *Live) rebuild(history iter.Seq2[record.HistoryEvent, error], turnOpen bool) ([]record.HistoryBody, error) {
+func (l *Live) rebuild(history iter.Seq2[record.HistoryEvent, error], next uint64) ([]record.HistoryBody, error) {
 	var in record.HistoryEvent // of the turn that is being read
 	var expect []record.HistoryEvent
 	for e, err := range history {
@@ -54,10 +55,10 @@ func (l *Live) rebuild(history iter.Seq2[record.HistoryEvent, error], turnOpen b
 	switch {
 	case in.Body == nil:
 		return nil, stuckf(CodeDivergence, "the history of run %s of workflow %q is empty", l.id.Run, l.id.WorkflowID)
-	case turnOpen && len(carried(expect)) == len(expect):
+	case next > 0 && len(carried(expect)) == len(expect):
 		l.Carry(expect)
-		return l.Turn(in, in.No+1+uint64(len(expect)))
-	case turnOpen && len(expect) > 0:
+		return l.Turn(in, next)
+	case next > 0 && len(expect) > 0:
 		return nil, stuckf(CodeDivergence, "the last turn is said to be open, but event %d, %s, follows its input", expect[0].No, describe(expect[0].Body))
 	}
 	return nil, l.replayTurn(in, expect)

@@ -18,7 +18,7 @@ func TestSaga(t *testing.T) {
 			t.Parallel()
 			var got error
 			w := newWorld(t, define(func(ctx workflow.Context) error {
-				var saga workflow.Saga
+				saga := workflow.Saga{ContinueOnError: true}
 				for n := 1; n <= 3; n++ {
 					if _, err := add.Run(ctx, n); err != nil {
 						got = saga.Rollback(ctx, err)
@@ -56,6 +56,32 @@ func TestSaga(t *testing.T) {
 				t.Errorf("the run closes with %s", ds[0].HistoryKind())
 			}
 		})
+	}
+}
+
+// TestSagaStops at a compensation that fails: what is before it is left for the retry.
+func TestSagaStops(t *testing.T) {
+	t.Parallel()
+	var got error
+	w := newWorld(t, define(func(ctx workflow.Context) error {
+		var saga workflow.Saga
+		workflow.Compensate(&saga, "one", note, "undo 1")
+		workflow.Compensate(&saga, "two", note, "undo 2")
+		_, err := add.Run(ctx, 1)
+		got = saga.Rollback(ctx, err)
+		return got
+	}, add, note))
+	failed := func(task uint64) *record.HistoryTaskFailed {
+		return &record.HistoryTaskFailed{Task: task, Failure: record.Failure{Kind: record.FailureHTTP, Code: "no"}}
+	}
+	w.start("task_scheduled math/add 1")
+	w.turn(failed(2), `task_scheduled log/note "undo 2"`)
+	ds, err := w.try(failed(4))
+	if err != nil || len(ds) != 1 || ds[0].HistoryKind() != record.KindRunFailed {
+		t.Fatal(texts(ds), err)
+	}
+	if undone, ok := errors.AsType[*workflow.CompensationError](got); !ok || undone.Step != "two" {
+		t.Errorf("the rollback gives %v", got)
 	}
 }
 

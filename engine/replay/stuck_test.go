@@ -304,12 +304,12 @@ func TestDivergenceOfReferences(t *testing.T) {
 	} {
 		history := slices.Clone(w.history)
 		history[i].Body = c.body
-		_, _, err := replay.Rebuild(def, identity, all(history), false, nil)
+		_, _, err := replay.Rebuild(def, identity, all(history), 0, nil)
 		wantStuck(t, err, replay.CodeDivergence, c.detail)
 	}
 	history := slices.Clone(w.history)
 	history[6].Body = &record.RunCompleted{Result: []byte("[]")}
-	if l, _, err := replay.Rebuild(def, identity, all(history), false, nil); err != nil || l.HashMismatches != 1 {
+	if l, _, err := replay.Rebuild(def, identity, all(history), 0, nil); err != nil || l.HashMismatches != 1 {
 		t.Errorf("another result: %v", err)
 	}
 	// A timer that was cancelled is not open.
@@ -322,7 +322,7 @@ func TestDivergenceOfReferences(t *testing.T) {
 	w.turn(signalled("number", "1"), `timer_cancelled {"Timer":2}`, `signal_consumed {"Signal":3}`)
 	w.stuck(&record.TimerFired{Timer: 2}, replay.CodeDivergence, "closes 2 with event 6 (timer_fired), but nothing of that number is open")
 	// A turn in which the history decides nothing.
-	_, _, err := replay.Rebuild(w.def, identity, all(w.history[:1]), false, nil)
+	_, _, err := replay.Rebuild(w.def, identity, all(w.history[:1]), 0, nil)
 	wantStuck(t, err, replay.CodeDivergence, "asks for timer_started until 2026-01-31T09:01:01.000Z as decision 1 of the turn of event 1, of which the history has 0")
 }
 
@@ -385,18 +385,18 @@ func TestHistoriesThatCannotBe(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		history []record.HistoryEvent
-		open    bool
+		next    uint64
 		detail  string
 	}{
-		"empty":             {nil, false, "is empty"},
-		"headless":          {w.history[1:], false, "starts with event 2, task_scheduled math/add"},
-		"starts otherwise":  {event(signalled("number", "1"))[2:], false, "starts with event 3, signal_received number"},
-		"starts twice":      {event(&record.RunStarted{}), false, "starts the run again with event 3"},
-		"closes nothing":    {event(completed(7, "1")), false, "closes 7 with event 3"},
-		"closes otherwise":  {event(&record.TimerFired{Timer: 2}), false, "closes task_scheduled math/add, which the code asked for as 2, with event 3 (timer_fired)"},
-		"open, yet decided": {w.history, true, "event 2, task_scheduled math/add, follows its input"},
+		"empty":             {nil, 0, "is empty"},
+		"headless":          {w.history[1:], 0, "starts with event 2, task_scheduled math/add"},
+		"starts otherwise":  {event(signalled("number", "1"))[2:], 0, "starts with event 3, signal_received number"},
+		"starts twice":      {event(&record.RunStarted{}), 0, "starts the run again with event 3"},
+		"closes nothing":    {event(completed(7, "1")), 0, "closes 7 with event 3"},
+		"closes otherwise":  {event(&record.TimerFired{Timer: 2}), 0, "closes task_scheduled math/add, which the code asked for as 2, with event 3 (timer_fired)"},
+		"open, yet decided": {w.history, 3, "event 2, task_scheduled math/add, follows its input"},
 	} {
-		_, _, err := replay.Rebuild(def, identity, all(c.history), c.open, nil)
+		_, _, err := replay.Rebuild(def, identity, all(c.history), c.next, nil)
 		if stuck, ok := errors.AsType[*replay.StuckError](err); !ok || stuck.Code != replay.CodeDivergence || !strings.Contains(stuck.Detail, c.detail) {
 			t.Errorf("%s: %v, want %q", name, err, c.detail)
 		}
@@ -405,7 +405,7 @@ func TestHistoriesThatCannotBe(t *testing.T) {
 	var failing iter.Seq2[record.HistoryEvent, error] = func(yield func(record.HistoryEvent, error) bool) {
 		_ = yield(w.history[0], nil) && yield(w.history[1], nil) && yield(event(signalled("number", "1"))[2], nil) && yield(record.HistoryEvent{}, broken)
 	}
-	if _, _, err := replay.Rebuild(def, identity, failing, false, nil); !errors.Is(err, broken) || !strings.Contains(fmt.Sprint(err), "order-1") {
+	if _, _, err := replay.Rebuild(def, identity, failing, 0, nil); !errors.Is(err, broken) || !strings.Contains(fmt.Sprint(err), "order-1") {
 		t.Errorf("a history that cannot be read: %v", err)
 	}
 }

@@ -105,7 +105,7 @@ func wantStuck(t *testing.T, err error, code string, details ...string) *replay.
 
 // rebuild replays the world's history with another definition, or its own.
 func (w *world) rebuild(def workflow.Definition) (*replay.Live, error) {
-	l, _, err := replay.Rebuild(def, w.id, all(w.history), false, w.logger)
+	l, _, err := replay.Rebuild(def, w.id, all(w.history), 0, w.logger)
 	if err == nil {
 		w.t.Cleanup(l.Drop)
 	}

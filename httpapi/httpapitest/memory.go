@@ -189,6 +189,8 @@ func (e *Engine) apply(w *instance, workflowID string, command record.Body) reco
 		return e.update(w, workflowID, b)
 	case *record.Cancel:
 		return e.end(w, workflowID, b.CommandID, b.Run, &record.CancelRequested{CommandID: b.CommandID, Reason: b.Reason, By: b.By}, b.Reason)
+	case *record.Operate:
+		return e.operate(w, workflowID, b)
 	case *record.Terminate:
 		return e.end(w, workflowID, b.CommandID, b.Run, &record.RunTerminated{CommandID: b.CommandID, Reason: b.Reason, By: b.By}, b.Reason)
 	}
@@ -265,6 +267,37 @@ func (e *Engine) signal(w *instance, workflowID string, b *record.Signal) record
 	}
 	e.complete(w, result)
 	return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
+}
+
+// operate pauses and resumes; a retry or a reset is not offered.
+func (e *Engine) operate(w *instance, workflowID string, b *record.Operate) record.Reply {
+	verb := record.VerbPause
+	switch {
+	case w == nil:
+		return answer(nil, workflowID, b.CommandID, record.OutcomeNotFound, fmt.Sprintf("no workflow has the ID %q", workflowID))
+	case w.commands[b.CommandID]:
+		return answer(w, workflowID, b.CommandID, record.OutcomeRepeated, "")
+	case b.Op == record.OperatePause && !w.run.Row.Paused:
+	case b.Op == record.OperateResume && w.run.Row.Paused:
+		verb = record.VerbResume
+	default:
+		return answer(w, workflowID, b.CommandID, record.OutcomeNotOffered, fmt.Sprintf("run %s of workflow %q is %s", w.run.Row.Run, workflowID, w.run.Row.Status))
+	}
+	w.run.Row.Paused = verb == record.VerbPause
+	w.commands[b.CommandID] = true
+	e.add(w, &record.OperatorActed{Verb: verb, CommandID: b.CommandID, Reason: b.Reason, By: b.By})
+	return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
+}
+
+// PreviewReset offers none.
+func (e *Engine) PreviewReset(_ context.Context, workflowID string, to uint64) (httpapi.Preview, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	w, err := e.find(workflowID)
+	if err != nil {
+		return httpapi.Preview{}, err
+	}
+	return httpapi.Preview{}, fmt.Errorf("%w: run %s cannot go back to %d", httpapi.ErrNotOffered, w.run.Row.Run, to)
 }
 
 // update renames whom a greeting greets.

@@ -222,7 +222,7 @@ func (w *world) turn(in record.HistoryBody) bool {
 		decisions, err = w.live.Turn(e, e.No+1)
 	} else {
 		w.live.Drop()
-		w.live, decisions, err = replay.Rebuild(billing.Definition, w.id, all(w.history), true, nil)
+		w.live, decisions, err = replay.Rebuild(billing.Definition, w.id, all(w.history), e.No+1, nil)
 	}
 	if err != nil {
 		w.t.Fatal(err)
