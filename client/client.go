@@ -3,10 +3,10 @@ package client
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/httpapi/api"
 	"github.com/odradek/odradek/record"
 )
@@ -197,7 +197,7 @@ func decodeResult[Out any](r Result) (out Out, err error) {
 	if len(r.Value) == 0 { // nothing: the zero value
 		return out, nil
 	}
-	if err := json.Unmarshal(r.Value, &out); err != nil {
+	if err := codec.DecodePayload(r.Value, &out); err != nil {
 		return out, fmt.Errorf("the result of workflow %q is no %T: %w", r.WorkflowID, out, err)
 	}
 	return out, nil

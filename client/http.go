@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/httpapi/api"
 	"github.com/odradek/odradek/record"
 )
@@ -104,7 +105,7 @@ func (c *HTTP) StartWorkflow(ctx context.Context, s StartRequest, wait time.Dura
 	if s.Signal != "" || s.Update != "" {
 		set(q, "signal", s.Signal)
 		set(q, "update", s.Update)
-		if body, err = json.Marshal(map[string]json.RawMessage{"input": orNull(s.Input), "payload": orNull(s.Payload)}); err != nil {
+		if body, err = json.Marshal(map[string]json.RawMessage{"input": asJSON(s.Input), "payload": asJSON(s.Payload)}); err != nil {
 			return w, false, &Error{Code: api.CodeRequestInvalid, Detail: "input and payload are JSON in a start that gives the run something: " + err.Error(), cause: err}
 		}
 	}
@@ -132,11 +133,13 @@ func (c *HTTP) SignalWorkflow(ctx context.Context, s SignalRequest) (out Signall
 	return out, err
 }
 
-func orNull(b []byte) json.RawMessage {
-	if len(b) == 0 {
-		return json.RawMessage("null")
+// asJSON is a payload as the API takes it.
+func asJSON(b []byte) json.RawMessage {
+	text, ok := codec.PayloadJSON(b)
+	if !ok { // told by whoever marshals it
+		return b
 	}
-	return b
+	return text
 }
 
 // Query asks the workflow's current run; a closed one while its history is kept. The
@@ -374,6 +377,9 @@ func (c *HTTP) do(ctx context.Context, r request, out any) (status int, err erro
 }
 
 func (c *HTTP) once(ctx context.Context, r request, out any) (int, error) {
+	if _, _, ok := codec.SplitProto(r.body); ok { // the API takes JSON
+		r.body, _ = codec.PayloadJSON(r.body)
+	}
 	u := strings.TrimSuffix(c.base.String(), "/") + r.path
 	if len(r.query) > 0 {
 		u += "?" + r.query.Encode()

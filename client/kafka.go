@@ -96,7 +96,7 @@ func (k *Kafka) Start(ctx context.Context, s StartRequest) (Run, error) {
 	}
 	start := &record.Start{CommandID: id, Type: s.Type, Input: s.Input, Reuse: s.Reuse}
 	switch {
-	case (s.Signal != "" || s.Update != "") && !(json.Valid(orNull(s.Input)) && json.Valid(orNull(s.Payload))):
+	case (s.Signal != "" || s.Update != "") && !(json.Valid(asJSON(s.Input)) && json.Valid(asJSON(s.Payload))):
 		return nil, &Error{Code: api.CodeRequestInvalid, Detail: "input and payload are JSON in a start that gives the run something"}
 	case s.Signal != "":
 		start.Signal = &record.Signal{Name: s.Signal, Payload: s.Payload}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/workflow"
 )
@@ -32,7 +33,7 @@ func Reuse(p record.ReusePolicy) Option { return func(o *options) { o.reuse = p 
 func WithSignal[T any](signal workflow.Signal[T], payload T) Option {
 	return func(o *options) {
 		o.signal = signal.Name()
-		o.payload, o.err = json.Marshal(payload)
+		o.payload, o.err = encode(payload)
 	}
 }
 
@@ -40,9 +41,12 @@ func WithSignal[T any](signal workflow.Signal[T], payload T) Option {
 func WithUpdate[In, Out any](update workflow.Update[In, Out], payload In) Option {
 	return func(o *options) {
 		o.update = update.Name()
-		o.payload, o.err = json.Marshal(payload)
+		o.payload, o.err = encode(payload)
 	}
 }
+
+// encode makes a payload: of a Protobuf message as such, of anything else as JSON.
+func encode(v any) ([]byte, error) { return codec.EncodePayload(v, false) }
 
 func apply(opts []Option) (o options) {
 	for _, f := range opts {
@@ -71,7 +75,7 @@ func (h Handle[Out]) Result(ctx context.Context) (Out, error) {
 // Start asks for a run of the workflow type typ, whose function takes an In and
 // returns an Out.
 func Start[In, Out any](ctx context.Context, c Client, typ, workflowID string, in In, opts ...Option) (Handle[Out], error) {
-	input, err := json.Marshal(in)
+	input, err := encode(in)
 	if err != nil {
 		return Handle[Out]{}, fmt.Errorf("encode the input of workflow %q: %w", workflowID, err)
 	}
@@ -92,7 +96,7 @@ func Attach[Out any](ctx context.Context, c Client, workflowID string) (Handle[O
 
 // Signal gives a signal to the workflow's current run.
 func Signal[T any](ctx context.Context, c Client, workflowID string, signal workflow.Signal[T], payload T, opts ...Option) error {
-	b, err := json.Marshal(payload)
+	b, err := encode(payload)
 	if err != nil {
 		return fmt.Errorf("encode signal %s for workflow %q: %w", signal.Name(), workflowID, err)
 	}
@@ -102,7 +106,7 @@ func Signal[T any](ctx context.Context, c Client, workflowID string, signal work
 // Ask gives the answer of a workflow's current run to a query. An error that the query's
 // code returned is a *record.Failure.
 func Ask[In, Out any](ctx context.Context, c *HTTP, workflowID string, query workflow.Query[In, Out], in In) (out Out, err error) {
-	b, err := json.Marshal(in)
+	b, err := encode(in)
 	if err != nil {
 		return out, fmt.Errorf("encode query %s for workflow %q: %w", query.Name(), workflowID, err)
 	}
@@ -119,7 +123,7 @@ func Ask[In, Out any](ctx context.Context, c *HTTP, workflowID string, query wor
 // Do lets a workflow's current run carry out an update and gives its answer, however long
 // that takes. An update that failed is a *record.Failure.
 func Do[In, Out any](ctx context.Context, c *HTTP, workflowID string, update workflow.Update[In, Out], in In, opts ...Option) (out Out, err error) {
-	b, err := json.Marshal(in)
+	b, err := encode(in)
 	if err != nil {
 		return out, fmt.Errorf("encode update %s for workflow %q: %w", update.Name(), workflowID, err)
 	}
@@ -138,7 +142,7 @@ func unmarshalAnswer(raw json.RawMessage, encoding string, out any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(b, out); err != nil {
+	if err := codec.DecodePayload(b, out); err != nil {
 		return fmt.Errorf("the answer is no %T: %w", out, err)
 	}
 	return nil

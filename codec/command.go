@@ -27,6 +27,8 @@ func EncodeStart(workflowID string, s *record.Start) record.Output {
 			both.Payload = s.Update.Payload
 		}
 		var err error
+		both.Input, _ = PayloadJSON(both.Input)
+		both.Payload, _ = PayloadJSON(both.Payload)
 		if value, err = json.Marshal(both); err != nil {
 			panic("codec: a start-with of what is not JSON: " + err.Error())
 		}
@@ -100,5 +102,6 @@ func command(w *headerWriter, workflowID string, key []byte, commandID string, r
 	if reply {
 		w.text(HeaderReply, "1")
 	}
+	value = w.protoValue(value)
 	return record.Output{Topic: record.TopicCommands, Key: key, Value: value, Headers: w.hs, WorkflowID: workflowID}
 }

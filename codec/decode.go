@@ -50,6 +50,7 @@ const (
 	CodeReasonInvalid     = "reason_invalid"
 	CodeRunInvalid        = "run_invalid"
 	CodeNumberInvalid     = "number_invalid"
+	CodeProtoInvalid      = "proto_invalid"
 	CodeInternalInvalid   = "internal_invalid"
 	CodeForwardInvalid    = "forward_invalid"
 	CodeTopicUnexpected   = "topic_unexpected"
@@ -77,17 +78,33 @@ func Decode(k KafkaRecord) record.Record {
 		return r
 	}
 	r.WorkflowID = string(k.Key)
+	value, why := payloadOf(&w, k.Value)
+	if why != nil {
+		r.Body = why
+		return r
+	}
 	switch topic {
 	case record.TopicCommands:
-		r.Body = decodeCommand(&w, k.Value)
+		r.Body = decodeCommand(&w, value)
 	case record.TopicEvents:
-		r.Body = decodeEvent(&w, k.Value)
+		r.Body = decodeEvent(&w, value)
 	case record.TopicInternal:
 		r.Body = decodeInternal(&w, k.Key, k.Value)
 	default:
 		r.Body = bad(CodeTopicUnexpected, "no command or event comes from topic %s", topic)
 	}
 	return r
+}
+
+// payloadOf is the value as a payload.
+func payloadOf(w *wire, value []byte) ([]byte, *record.Undecodable) {
+	if w.proto == nil {
+		return value, nil
+	}
+	if len(w.proto) == 0 || len(w.proto) > SignalNameBytesMax || !printable(w.proto) {
+		return nil, bad(CodeProtoInvalid, "header %s is no full name of a Protobuf message, such as billing.v1.Invoice: 1 to %d bytes", HeaderProto, SignalNameBytesMax)
+	}
+	return joinProto(w.proto, value), nil
 }
 
 func bad(code, format string, args ...any) *record.Undecodable {

@@ -34,6 +34,7 @@ func event(workflowID, event string, task record.TaskID, attempt uint32, value [
 	if attempt > 0 {
 		w.number(HeaderAttempt, uint64(attempt))
 	}
+	value = w.protoValue(value)
 	return record.Output{Topic: record.TopicEvents, Key: key, Value: value, Headers: w.hs, Run: task.Run, WorkflowID: workflowID}
 }
 

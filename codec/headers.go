@@ -51,7 +51,8 @@ const (
 	HeaderDeadLetterCut    = "od-dl-cut"    // bytes of the original record, where some were cut
 
 	// Of all records.
-	HeaderVersion = "od-v" // format version; absent: 1
+	HeaderVersion = "od-v"     // format version; absent: 1
+	HeaderProto   = "od-proto" // the value is a Protobuf message of that full name
 
 	// Reserved.
 	HeaderToken       = "od-token"
@@ -100,7 +101,7 @@ type wire struct {
 	update, reuse                          []byte
 	started, timeout, heartbeat, details   []byte
 	task, attempt, event, operation, key   []byte
-	forward, version                       []byte
+	forward, version, proto                []byte
 	reason, by, run, to, no, newKey, again []byte
 	parent, parentID, status, now          []byte // between engines
 	bytes                                  int
@@ -151,6 +152,8 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.key = v
 		case HeaderForward:
 			w.forward = v
+		case HeaderProto:
+			w.proto = v
 		case HeaderVersion:
 			w.version = v
 		case HeaderReason:

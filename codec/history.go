@@ -283,11 +283,8 @@ func appendMillisJSON(dst []byte, name string, d time.Duration) []byte {
 
 func appendPayload(dst []byte, name string, v []byte) []byte {
 	dst = appendName(dst, name)
-	switch {
-	case len(v) == 0:
-		return append(dst, "null"...)
-	case utf8.Valid(v) && json.Valid(v):
-		return append(dst, v...)
+	if text, ok := PayloadJSON(v); ok {
+		return append(dst, text...)
 	}
 	dst = base64.StdEncoding.AppendEncode(append(dst, '"'), v)
 	return append(dst, `","encoding":"base64"`...)

@@ -59,6 +59,7 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, de
 	if fault.Off(fault.FreshKey) {
 		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s.%d", id, attempt))
 	}
+	input = w.protoValue(input)
 	if len(input) == 0 { // the same bytes from a live run and from a chunk
 		input = nil
 	}
@@ -107,8 +108,12 @@ var ErrTask = errors.New("record is not a task")
 // DecodeTask reads the record of a task. The error says what is wrong with it.
 func DecodeTask(key, value []byte, headers []record.Header) (Task, error) {
 	w := readHeaders(headers)
-	t := Task{WorkflowID: string(key), Type: string(w.typ), Operation: string(w.operation), Key: string(w.key), Input: value}
+	t := Task{WorkflowID: string(key), Type: string(w.typ), Operation: string(w.operation), Key: string(w.key)}
 	if why := checkVersion(w.version); why != nil {
+		return Task{}, fmt.Errorf("%w: %s", ErrTask, why.Reason)
+	}
+	var why *record.Undecodable
+	if t.Input, why = payloadOf(&w, value); why != nil {
 		return Task{}, fmt.Errorf("%w: %s", ErrTask, why.Reason)
 	}
 	if err := record.CheckWorkflowID(t.WorkflowID); err != nil {

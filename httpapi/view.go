@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"time"
-	"unicode/utf8"
 
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/httpapi/api"
@@ -103,11 +102,8 @@ func attributes(as []record.Attribute) json.RawMessage {
 // payload shows JSON as it is, nothing as null, and anything else as base64: as the
 // JSON of the history does.
 func payload(b []byte) (json.RawMessage, api.Encoding) {
-	switch {
-	case len(b) == 0:
-		return json.RawMessage("null"), ""
-	case utf8.Valid(b) && json.Valid(b):
-		return b, ""
+	if text, ok := codec.PayloadJSON(b); ok {
+		return text, ""
 	}
 	return json.RawMessage(`"` + base64.StdEncoding.EncodeToString(b) + `"`), api.Base64
 }

@@ -2,10 +2,10 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/workflow"
 )
@@ -70,7 +70,7 @@ func Handle[In, Out any](task workflow.Task[In, Out], fn func(context.Context, I
 	h := Handler{Service: task.Service(), Operation: task.Operation()}
 	h.Call = func(ctx context.Context, call *Call) ([]byte, error) {
 		var in In
-		if err := json.Unmarshal(call.Input, &in); err != nil {
+		if err := codec.DecodePayload(call.Input, &in); err != nil {
 			return nil, &record.Failure{
 				Kind: record.FailureApplication, Code: "input_invalid", Retryable: true,
 				Message: fmt.Sprintf("the input of %s.%s does not fit %T: %v; workflow and worker were built with different types, deploy the older one anew", call.Service, call.Operation, in, err),
@@ -80,11 +80,11 @@ func Handle[In, Out any](task workflow.Task[In, Out], fn func(context.Context, I
 		if err != nil {
 			return nil, err
 		}
-		b, err := json.Marshal(out)
+		b, err := codec.EncodePayload(out, false)
 		if err != nil {
 			return nil, &record.Failure{
 				Kind: record.FailureApplication, Code: "result_invalid", Retryable: true,
-				Message: fmt.Sprintf("the result of %s.%s cannot be encoded as JSON: %v", call.Service, call.Operation, err),
+				Message: fmt.Sprintf("the result of %s.%s cannot be encoded: %v", call.Service, call.Operation, err),
 			}
 		}
 		return b, nil

@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/odradek/odradek/codec"
@@ -91,7 +90,7 @@ func (c Child[In, Out]) Start(ctx Context, in In) Future[Out] {
 	if err := record.CheckWorkflowID(id); err != nil {
 		return refuse(CodeInputInvalid, "a child of type "+c.typ+": "+err.Error())
 	}
-	input, err := json.Marshal(in)
+	input, err := encode(in)
 	switch {
 	case err != nil:
 		return refuse(CodeInputInvalid, "the input of child "+c.typ+" cannot be encoded: "+err.Error())
@@ -195,7 +194,7 @@ func (s Signal[T]) Send(ctx Context, workflowID string, v T) error {
 	if err := record.CheckWorkflowID(workflowID); err != nil {
 		return &Failure{Kind: FailureEngine, Code: CodeInputInvalid, Message: "signal " + s.name + ": " + err.Error()}
 	}
-	payload, err := json.Marshal(v)
+	payload, err := encode(v)
 	switch {
 	case err != nil:
 		return &Failure{Kind: FailureEngine, Code: CodeInputInvalid, Message: "the payload of signal " + s.name + " cannot be encoded: " + err.Error()}

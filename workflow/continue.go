@@ -1,8 +1,6 @@
 package workflow
 
 import (
-	"encoding/json"
-
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 )
@@ -17,7 +15,7 @@ import (
 // the function's argument: else the run is stuck.
 func ContinueAsNew[In any](ctx Context, in In) error {
 	h := ctx.enter()
-	input, err := json.Marshal(in)
+	input, err := encode(in)
 	switch {
 	case err != nil:
 		h.Stick("the input that ContinueAsNew was given cannot be encoded: " + err.Error())
@@ -66,7 +64,7 @@ func Loop[S any](ctx Context, state S, step func(ctx Context, state *S) (done bo
 		if ctx.enter(); !h.Long() || h.OpenUpdates() > 0 {
 			continue
 		}
-		carry, err := json.Marshal(state)
+		carry, err := encode(state)
 		switch {
 		case err != nil:
 			h.Stick("the state of Loop cannot be encoded: " + err.Error())

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
@@ -30,7 +29,7 @@ func NewLocalTask[In, Out any](name string, fn func(ctx context.Context, in In) 
 
 // With is the same task with other options.
 func (t LocalTask[In, Out]) With(opts ...TaskOption) LocalTask[In, Out] {
-	o := taskOptions{t.policy, t.limits}
+	o := taskOptions{policy: t.policy, limits: t.limits}
 	for _, opt := range opts {
 		opt.applyTask(&o)
 	}
@@ -55,7 +54,7 @@ func (t LocalTask[In, Out]) Start(ctx Context, in In) Future[Out] {
 		return Future[Out]{host: h, err: err}
 	}
 	d := &record.LocalScheduled{Name: t.name, Policy: t.policy, Limits: t.limits}
-	input, err := json.Marshal(in)
+	input, err := encode(in)
 	switch {
 	case err != nil:
 		return refused[Out](h, localName(d), Failure{Kind: FailureEngine, Code: CodeInputInvalid,
@@ -93,7 +92,7 @@ func (t LocalTask[In, Out]) use(d *definition) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := json.Marshal(out)
+		b, err := encode(out)
 		switch {
 		case err != nil:
 			return nil, &Failure{Kind: FailureEngine, Code: CodeResultInvalid, Message: "the result of local task " + t.name + " cannot be encoded: " + err.Error()}

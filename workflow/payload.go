@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/odradek/odradek/codec"
 )
 
 // PayloadBytesMax bounds a payload (F5): 512 KB.
@@ -32,6 +36,18 @@ func decode[T any](payload []byte, s strictness) (v T, err error) {
 	if string(bytes.TrimSpace(payload)) == "null" && !takesNull(t) {
 		return v, fmt.Errorf("the payload is empty or null, want %s", wants(t))
 	}
+	if m, ok := message[T](); ok {
+		if string(bytes.TrimSpace(payload)) == "null" {
+			return v, nil
+		}
+		if err := codec.DecodeMessage(payload, m, bool(s)); err != nil {
+			return v, err
+		}
+		return m.(T), nil
+	}
+	if name, _, ok := codec.SplitProto(payload); ok {
+		return v, fmt.Errorf("the payload is a Protobuf message %s, want JSON of %s", name, wants(t))
+	}
 	if err = unmarshal(payload, &v, s); err == nil {
 		return v, nil
 	}
@@ -40,6 +56,18 @@ func decode[T any](payload []byte, s strictness) (v T, err error) {
 		return zero, at
 	}
 	return zero, err
+}
+
+// encode makes a payload: of a Protobuf message as such, of anything else as JSON.
+func encode(v any) ([]byte, error) { return codec.EncodePayload(v, false) }
+
+// message makes an empty T where T is a Protobuf message, a pointer to a generated struct.
+func message[T any]() (proto.Message, bool) {
+	t := reflect.TypeFor[T]()
+	if t.Kind() != reflect.Pointer || !t.Implements(reflect.TypeFor[proto.Message]()) {
+		return nil, false
+	}
+	return reflect.New(t.Elem()).Interface().(proto.Message), true
 }
 
 // unmarshal fills what v points to.
@@ -73,9 +101,9 @@ func takesNull(t reflect.Type) bool {
 // encodeResult is a run's result as a payload. A result that is too large fails the
 // run (A3); one that cannot be encoded is a mistake in the code, like a panic.
 func encodeResult(out any) ([]byte, error) {
-	result, err := json.Marshal(out)
+	result, err := encode(out)
 	if err != nil {
-		panic(fmt.Sprintf("the workflow's result cannot be encoded as JSON: %v", err))
+		panic(fmt.Sprintf("the workflow's result cannot be encoded: %v", err))
 	}
 	if len(result) > PayloadBytesMax {
 		f := tooLarge("the workflow's result", len(result))

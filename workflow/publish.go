@@ -1,8 +1,6 @@
 package workflow
 
 import (
-	"encoding/json"
-
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 )
@@ -35,7 +33,7 @@ func (t Topic[T]) Publish(ctx Context, key string, v T) error {
 	if key == "" {
 		key = h.Info().WorkflowID
 	}
-	payload, err := json.Marshal(v)
+	payload, err := encode(v)
 	switch {
 	case err != nil:
 		return &Failure{Kind: FailureEngine, Code: CodeInputInvalid, Message: "the record for topic " + t.name + " cannot be encoded: " + err.Error()}

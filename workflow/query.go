@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -40,7 +39,7 @@ func (q Query[In, Out]) Handle(ctx Context, fn func(in In) (Out, error)) {
 
 // encodeOut makes a payload of what goes out.
 func encodeOut(v any, what string) ([]byte, error) {
-	b, err := json.Marshal(v)
+	b, err := encode(v)
 	switch {
 	case err != nil:
 		return nil, &Failure{Kind: FailureEngine, Code: CodeResultInvalid, Message: what + " cannot be encoded: " + err.Error()}

@@ -1,19 +1,19 @@
 package workflow
 
 import (
-	"encoding/json"
-
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 )
 
-// Task is a unit of work that a service worker carries out: In goes out as JSON, Out
-// comes back. It is a constant value; name it in Define.
+// Task is a unit of work that a service worker carries out: In goes out, Out comes back,
+// each as JSON, or as Protobuf where the type is a pointer to a generated message. It is a
+// constant value; name it in Define.
 type Task[In, Out any] struct {
 	service   string
 	operation string
 	policy    RetryPolicy
 	limits    TaskLimits
+	json      bool
 }
 
 // TaskOption changes how a task is carried out.
@@ -22,6 +22,7 @@ type TaskOption interface{ applyTask(o *taskOptions) }
 type taskOptions struct {
 	policy RetryPolicy
 	limits TaskLimits
+	json   bool
 }
 
 type taskOptionFunc func(o *taskOptions)
@@ -51,6 +52,10 @@ func WithLimits(l TaskLimits) TaskOption {
 	return taskOptionFunc(func(o *taskOptions) { o.limits = l })
 }
 
+// AsJSON sends a Protobuf message as JSON, as Protobuf maps it: for an HTTP API that takes
+// JSON, behind svcworker. An answer in JSON is understood with and without it.
+func AsJSON() TaskOption { return taskOptionFunc(func(o *taskOptions) { o.json = true }) }
+
 // NewTask names an operation of a service: its records go to the topic
 // <namespace>.tasks.<service>. Both names are 1 to 100 of A-Z a-z 0-9 . _ -
 // without a leading dot or "..": the engine refuses others at its start.
@@ -62,11 +67,11 @@ func NewTask[In, Out any](service, operation string, opts ...TaskOption) Task[In
 //
 //	Charge.With(workflow.WithRetry(workflow.RetryPolicy{MaxAttempts: 3})).Run(ctx, in)
 func (t Task[In, Out]) With(opts ...TaskOption) Task[In, Out] {
-	o := taskOptions{t.policy, t.limits}
+	o := taskOptions{t.policy, t.limits, t.json}
 	for _, opt := range opts {
 		opt.applyTask(&o)
 	}
-	t.policy, t.limits = o.policy, o.limits
+	t.policy, t.limits, t.json = o.policy, o.limits, o.json
 	return t
 }
 
@@ -91,7 +96,7 @@ func (t Task[In, Out]) Start(ctx Context, in In) Future[Out] {
 		return Future[Out]{host: h, err: err}
 	}
 	d := &record.TaskScheduled{Service: t.service, Operation: t.operation, Policy: t.policy, Limits: t.limits}
-	input, err := json.Marshal(in)
+	input, err := codec.EncodePayload(in, t.json)
 	if err != nil {
 		return refused[Out](h, d, Failure{Kind: FailureEngine, Code: CodeInputInvalid,
 			Message: "the input of task " + taskName(d) + " cannot be encoded: " + err.Error()})
@@ -112,5 +117,5 @@ func taskName(t *record.TaskScheduled) string { return t.Service + "/" + t.Opera
 
 // use declares the task (see Use).
 func (t Task[In, Out]) use(d *definition) {
-	d.tasks = append(d.tasks, taskUse(t))
+	d.tasks = append(d.tasks, taskUse{service: t.service, operation: t.operation, policy: t.policy, limits: t.limits})
 }

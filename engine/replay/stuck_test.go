@@ -86,7 +86,7 @@ func TestPanicAfterReturn(t *testing.T) {
 	nothing := newWorld(t, define(func(workflow.Context) error { return (*workflow.TaskError)(nil) }))
 	nothing.stuck(&record.RunStarted{}, replay.CodePanic, "nil pointer", "errors.AsType")
 	w := newWorld(t, workflow.Define("test", func(workflow.Context, int) (func(), error) { return nil, nil }))
-	w.stuck(&record.RunStarted{Input: []byte("1")}, replay.CodePanic, "the workflow's result cannot be encoded as JSON", "workflow.encodeResult")
+	w.stuck(&record.RunStarted{Input: []byte("1")}, replay.CodePanic, "the workflow's result cannot be encoded", "workflow.encodeResult")
 }
 
 // TestSignalThatDoesNotFit came before the code's type was changed.

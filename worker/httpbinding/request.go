@@ -161,6 +161,9 @@ func (t *Task) buildQuery(s *scope) (string, error) {
 func (t *Task) buildBody(s *scope, call *worker.Call) ([]byte, error) {
 	switch {
 	case t.wholeBody:
+		if err := noMessage("input", call.Input); err != nil {
+			return nil, err
+		}
 		return call.Input, nil
 	case t.body == nil:
 		return nil, nil

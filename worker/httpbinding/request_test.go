@@ -133,6 +133,8 @@ func TestRequestsThatAreNotBuilt(t *testing.T) {
 		"query object":   {"path: /\nquery: {a: '{a}'}", `{"a":{"b":1}}`, "query a: it is an object"},
 		"depth":          {"path: /{a}", `{"a":` + deep + `}`, "path: the input has no fields: it is nested deeper than 64"},
 		"not JSON":       {"path: /{a}", `nope`, "path: the input has no fields: it is not JSON"},
+		"Protobuf":       {"path: /{a}", "\x00p\x03a.B\x08", "path: the input is a Protobuf message a.B: give its task workflow.AsJSON()"},
+		"Protobuf body":  {"path: /", "\x00p\x03a.B\x08", "body: the input is a Protobuf message a.B"},
 		"expression":     {"path: /\nbody: {a: '= input.x.y'}", `{}`, `body: a: expression "input.x.y": cannot fetch y from <nil>`},
 		"memory":         {"path: /\nbody: {a: '= map(1..90000, map(1..10, #))'}", `{}`, `body: a: expression "map(1..90000, map(1..10, #))": memory budget exceeded`},
 		"not a number":   {"path: /\nbody: {a: '= 0.0/input.z'}", `{"z":0}`, "body: it is no JSON value"},

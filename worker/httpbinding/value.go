@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/odradek/odradek/internal/spell"
+
+	"github.com/odradek/odradek/codec"
 )
 
 // scope is what a template or expression may look at.
@@ -29,12 +31,23 @@ func (s *scope) value() (any, error) {
 	if s.decoded || len(bytes.TrimSpace(s.json)) == 0 {
 		return s.root, nil
 	}
+	if err := noMessage(s.what, s.json); err != nil {
+		return nil, err
+	}
 	v, err := decodeJSON(s.json)
 	if err != nil {
 		return nil, fmt.Errorf("the %s has no fields: %w", s.what, err)
 	}
 	s.root, s.decoded = v, true
 	return v, nil
+}
+
+// noMessage refuses a Protobuf payload: a binding does not have its type.
+func noMessage(what string, payload []byte) error {
+	if name, _, ok := codec.SplitProto(payload); ok {
+		return fmt.Errorf("the %s is a Protobuf message %s: give its task workflow.AsJSON()", what, name)
+	}
+	return nil
 }
 
 // variables gives what expressions see: the payload under its name, and more.
