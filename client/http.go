@@ -28,6 +28,7 @@ type (
 	Signalled     = api.Signalled
 	Ended         = api.Ended
 	ResetPreview  = api.ResetPreview
+	StoreCopy     = api.StoreCopy
 	Answer        = api.Answer
 	Stack         = api.Stack
 	WorkflowCount = api.WorkflowCount

@@ -46,6 +46,12 @@ func (c *HTTP) PreviewReset(ctx context.Context, workflowID string, to uint64) (
 	return p, err
 }
 
+// CopyStore lets the owner of a partition copy its store, for engine replay --store.
+func (c *HTTP) CopyStore(ctx context.Context, partition int32) (out StoreCopy, err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: "/v1/partitions/" + strconv.Itoa(int(partition)) + "/store-copy"}, &out)
+	return out, err
+}
+
 func (c *HTTP) operate(ctx context.Context, verb string, r OperateRequest) (out Ended, err error) {
 	id, err := command(r.WorkflowID, r.CommandID, nil)
 	if err != nil {

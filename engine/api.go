@@ -292,6 +292,15 @@ func update(s *statestore.Store, state *machine.State, event uint64) (httpapi.Up
 	return u, nil
 }
 
+// CopyStore copies a store of this instance.
+func (e *apiEngine) CopyStore(_ context.Context, p int32) (string, error) {
+	dir, err := e.instance.CopyStore(p)
+	if errors.Is(err, processor.ErrTooManyCopies) {
+		err = fmt.Errorf("%w: %w", httpapi.ErrNotOffered, err)
+	}
+	return dir, asAPIError(err)
+}
+
 // PreviewReset plans a reset from the settled state.
 func (e *apiEngine) PreviewReset(_ context.Context, workflowID string, to uint64) (httpapi.Preview, error) {
 	s, state, err := e.load(workflowID)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -21,6 +22,7 @@ import (
 	"github.com/odradek/odradek/internal/config"
 	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/statestore"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
 )
@@ -56,7 +58,7 @@ type replayer struct {
 }
 
 func replayCommand(cfg Config) *cobra.Command {
-	var dir, output, since, until string
+	var dir, store, output, since, until string
 	var from, to int64
 	var partition int32
 	cmd := &cobra.Command{
@@ -66,19 +68,22 @@ func replayCommand(cfg Config) *cobra.Command {
 divergence: the event, what the history has, what the code asks for, and the line. Nothing is
 written.
 
-With --dir the histories are files (*.history, as workflowtest.Golden makes them). Without,
-they are those of a live deployment: every run whose chunks are still in the changelog, or
+With --dir the histories are files (*.history, as workflowtest.Golden makes them); with
+--store those of a copy of a partition's store, which odradek store copy makes. With
+neither, they are those of a live deployment: every run whose chunks are still in the changelog, or
 only those that have a chunk in a range of times or offsets. Do it before each deploy.
 
 Exit code 1: some code does not match.`,
 		Example: `  engine replay --dir workflows
   engine replay --since 2026-01-01T00:00:00Z -o json
-  engine replay --partition 3 --from-offset 120000`,
+  engine replay --partition 3 --from-offset 120000
+  engine replay --store /var/lib/odradek/odradek/copies/3-20260102T030405.000Z`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	config.Flags(f)
 	f.StringVar(&dir, "dir", "", "directory with *.history files, searched through")
+	f.StringVar(&store, "store", "", "directory of a copy of a partition's store")
 	f.StringVarP(&output, "output", "o", "text", "text or json")
 	f.StringVar(&since, "since", "", "only runs with a chunk written at or after that time, RFC 3339")
 	f.StringVar(&until, "until", "", "only runs with a chunk written before that time, RFC 3339")
@@ -104,9 +109,14 @@ Exit code 1: some code does not match.`,
 			}
 		}
 		var err error
-		if dir != "" {
+		switch {
+		case dir != "" && store != "":
+			return usage(errors.New("--dir and --store are both given: histories come from one of them"))
+		case dir != "":
 			err = r.files(dir)
-		} else {
+		case store != "":
+			err = r.store(store)
+		default:
 			err = r.changelog(cmd, partition, wanted)
 		}
 		if err != nil {
@@ -237,55 +247,85 @@ type runOf struct {
 	run        record.RunID
 }
 
-func (r *replayer) partition(ctx context.Context, cl *kafka.Client, topic string, p int32, wanted chunkRange) error {
-	runs := map[runOf]*logged{}
-	err := kafka.ReadPartition(ctx, cl, topic, p, func(rec *kafka.Record) error {
-		k, err := codec.DecodeKey(rec.Key)
-		if err != nil || k.Kind != codec.RowChunk && k.Kind != codec.RowStuck {
+// runs are those that are read, with their chunks.
+type runs map[runOf]*logged
+
+// take reads a row; a nil value is its tombstone. Rows that say nothing of a history are
+// left out.
+func (rs runs) take(k codec.Key, value []byte, wanted bool) error {
+	if k.Kind != codec.RowChunk && k.Kind != codec.RowStuck {
+		return nil
+	}
+	at := runOf{k.WorkflowID, k.Run}
+	l := rs[at]
+	if l == nil {
+		l = &logged{chunks: map[uint64][]record.HistoryEvent{}}
+		rs[at] = l
+	}
+	switch {
+	case k.Kind == codec.RowStuck:
+		l.open = false
+		if value != nil {
+			row, err := codec.DecodeStuckRow(k, value)
+			l.open = row.TurnOpen
 			return err
 		}
-		at := runOf{k.WorkflowID, k.Run}
-		l := runs[at]
-		if l == nil {
-			l = &logged{chunks: map[uint64][]record.HistoryEvent{}}
-			runs[at] = l
+	case value == nil:
+		delete(l.chunks, k.No)
+	default:
+		events, err := codec.DecodeChunk(value)
+		if err != nil {
+			return err
 		}
-		switch {
-		case k.Kind == codec.RowStuck:
-			l.open = false
-			if rec.Value != nil {
-				row, err := codec.DecodeStuckRow(k, rec.Value)
-				l.open = row.TurnOpen
-				return err
-			}
-		case rec.Value == nil:
-			delete(l.chunks, k.No)
-		default:
-			events, err := codec.DecodeChunk(rec.Value)
-			if err != nil {
-				return err
-			}
-			l.chunks[k.No] = events
-			l.wanted = l.wanted || wanted.has(rec)
+		l.chunks[k.No] = events
+		l.wanted = l.wanted || wanted
+	}
+	return nil
+}
+
+func (r *replayer) partition(ctx context.Context, cl *kafka.Client, topic string, p int32, wanted chunkRange) error {
+	rs := runs{}
+	err := kafka.ReadPartition(ctx, cl, topic, p, func(rec *kafka.Record) error {
+		k, err := codec.DecodeKey(rec.Key)
+		if err != nil {
+			return err
 		}
-		return nil
+		return rs.take(k, rec.Value, wanted.has(rec))
 	})
 	if err != nil {
 		return err
 	}
-	order := make([]runOf, 0, len(runs))
-	for at := range runs {
+	r.all(fmt.Sprintf("%s/%d", topic, p), rs)
+	return nil
+}
+
+// store replays what a copy of a store has.
+func (r *replayer) store(dir string) error {
+	rs := runs{}
+	err := statestore.ReadCopy(statestore.Config{Dir: dir}, func(k codec.Key, value []byte) error {
+		return rs.take(k, bytes.Clone(value), true)
+	})
+	if err != nil {
+		return usage(fmt.Errorf("--store: %w", err))
+	}
+	r.all(dir, rs)
+	return nil
+}
+
+// all replays runs in the order in which they were started.
+func (r *replayer) all(from string, rs runs) {
+	order := make([]runOf, 0, len(rs))
+	for at := range rs {
 		order = append(order, at)
 	}
 	slices.SortFunc(order, func(a, b runOf) int {
 		return cmp.Or(slices.Compare(a.run[:], b.run[:]), strings.Compare(a.workflowID, b.workflowID))
 	})
 	for _, at := range order {
-		if l := runs[at]; l.wanted && len(l.chunks[1]) > 0 {
-			r.logged(fmt.Sprintf("%s/%d", topic, p), at, l)
+		if l := rs[at]; l.wanted && len(l.chunks[1]) > 0 {
+			r.logged(from, at, l)
 		}
 	}
-	return nil
 }
 
 func (r *replayer) logged(from string, at runOf, l *logged) {

@@ -103,6 +103,38 @@ func TestReplayCommand(t *testing.T) {
 			t.Errorf("%s, with more code: %d, %+v, %+v, %s", name, exit, line, line.First, errs)
 		}
 	}
+	copied := 0 // runs in the copies of the stores, which are used meanwhile
+	for p := range int32(apiPartitions) {
+		s, err := c.CopyStore(t.Context(), p)
+		if err != nil || s.Partition != p || s.Instance != "one" {
+			t.Fatalf("the copy is %+v, %v", s, err)
+		}
+		_, line, errs := replayed(t, adding(1), "--store", s.Dir)
+		if line.Diverged > 0 || line.OK != (line.Runs > 0) {
+			t.Errorf("copy of %d: %+v, %s", p, line, errs)
+		}
+		copied += line.Runs
+		if _, line, errs := replayed(t, adding(0), "--store", s.Dir); line.Runs != line.Diverged {
+			t.Errorf("copy of %d, with other code: %+v, %s", p, line, errs)
+		}
+	}
+	if copied != 20 {
+		t.Errorf("the copies have %d runs", copied)
+	}
+	for range 2 {
+		if _, err := c.CopyStore(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := c.CopyStore(t.Context(), 0); client.Code(err) != "operation_not_offered" || !strings.Contains(err.Error(), "at most 3") {
+		t.Errorf("a fourth copy: %v", err)
+	}
+	if _, err := c.CopyStore(t.Context(), 99); client.Code(err) != "request_invalid" {
+		t.Errorf("a copy of no partition: %v", err)
+	}
+	if exit, _, errs := replayed(t, adding(1), "--store", dir); exit != exitUsage || !strings.Contains(errs, dir) {
+		t.Errorf("no store: %d, %s", exit, errs)
+	}
 	if exit, line, errs := replayed(t, payDefinition(), live...); exit != exitInternal || line.Unknown != 20 || line.OK {
 		t.Errorf("another type: %d, %+v, %s", exit, line, errs)
 	}

@@ -101,6 +101,8 @@ func roles() map[string]Role {
 
 		"GET /v1/workflows/{id}/updates/{name}/{update_id}": RoleViewer,
 
+		"POST /v1/partitions/{partition}/store-copy": RoleAdmin,
+
 		"POST /v1/tasks/{token}/complete":  RoleOperator,
 		"POST /v1/tasks/{token}/fail":      RoleOperator,
 		"POST /v1/tasks/{token}/heartbeat": RoleOperator,

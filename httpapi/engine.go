@@ -66,6 +66,9 @@ type Engine interface {
 	// PreviewReset plans a reset of the workflow's current run to an event. The error is
 	// an ErrNotOffered where it cannot be done. ErrNotOwner, ErrNotFound, ErrHistoryGone.
 	PreviewReset(ctx context.Context, workflowID string, to uint64) (Preview, error)
+	// CopyStore makes a copy of the store of a partition that this instance owns, and gives
+	// its directory. ErrNotOwner; ErrNotOffered: there are too many.
+	CopyStore(ctx context.Context, partition int32) (dir string, err error)
 	// Count counts the runs of one partition that this instance owns. ErrNotOwner.
 	Count(ctx context.Context, partition int32, q ListQuery) (int64, error)
 	// WaitClosed returns nil when the workflow's current run is closed, at once if it

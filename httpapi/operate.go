@@ -71,6 +71,22 @@ func (s operations) PreviewReset(w http.ResponseWriter, r *http.Request, id api.
 	})
 }
 
+// CopyStore is answered by the partition's owner.
+func (s operations) CopyStore(w http.ResponseWriter, r *http.Request, p int32) {
+	if n := s.cfg.Engine.Partitions(); p < 0 || p >= n {
+		writeProblem(w, problem(api.CodeRequestInvalid, "there is no partition %d: they are 0 to %d", p, n-1))
+		return
+	}
+	c := &call{r: r}
+	s.routeTo(w, c, p, func(ctx context.Context) (answer, error) {
+		dir, err := s.cfg.Engine.CopyStore(ctx, p)
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{status: http.StatusCreated, body: api.StoreCopy{Partition: p, Instance: s.cfg.InstanceID, Dir: dir}}, nil
+	})
+}
+
 func previewTasks(ts []record.TaskRow) []api.PreviewTask {
 	out := make([]api.PreviewTask, 0, len(ts))
 	for i := range ts {

@@ -48,13 +48,17 @@ func (s *Server) route(w http.ResponseWriter, c *call, local func(context.Contex
 		writeProblem(w, problem(api.CodeWorkflowIDInvalid, "%v", err))
 		return
 	}
+	s.routeTo(w, c, s.cfg.Engine.Partition(c.workflowID), local)
+}
+
+// routeTo is route for a partition.
+func (s *Server) routeTo(w http.ResponseWriter, c *call, partition int32, local func(context.Context) (answer, error)) {
 	limit := s.cfg.Timeout
 	if c.waitGiven {
 		limit += max(0, time.Until(c.waitUntil))
 	}
 	ctx, cancel := context.WithTimeoutCause(c.r.Context(), limit, errTime)
 	defer cancel()
-	partition := s.cfg.Engine.Partition(c.workflowID)
 	forwarded := c.r.Header.Get(ForwardedHeader) != ""
 	asked := false // somebody may have got the command
 	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {

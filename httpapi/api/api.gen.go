@@ -353,6 +353,15 @@ type Stack struct {
 // Status defines model for Status.
 type Status string
 
+// StoreCopy defines model for StoreCopy.
+type StoreCopy struct {
+	Dir string `json:"dir"`
+
+	// Instance Whose disk it is on.
+	Instance  string `json:"instance"`
+	Partition int32  `json:"partition"`
+}
+
 // Stuck Why a running run does not go on; nothing is lost, its inputs wait.
 type Stuck struct {
 	Code   string `json:"code"`
@@ -769,6 +778,9 @@ type UpdateWorkflowJSONRequestBody = UpdateWorkflowJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// CopyStore Copy a partition's store
+	// (POST /v1/partitions/{partition}/store-copy)
+	CopyStore(w http.ResponseWriter, r *http.Request, partition int32)
 	// CompleteTask Complete a task from outside
 	// (POST /v1/tasks/{token}/complete)
 	CompleteTask(w http.ResponseWriter, r *http.Request, token string, params CompleteTaskParams)
@@ -842,6 +854,32 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// CopyStore operation middleware
+func (siw *ServerInterfaceWrapper) CopyStore(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "partition" -------------
+	var partition int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "partition", r.PathValue("partition"), &partition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "partition", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CopyStore(w, r, partition)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // CompleteTask operation middleware
 func (siw *ServerInterfaceWrapper) CompleteTask(w http.ResponseWriter, r *http.Request) {
@@ -2325,6 +2363,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/complete", wrapper.CompleteTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/fail", wrapper.FailTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/heartbeat", wrapper.BeatTask)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/partitions/{partition}/store-copy", wrapper.CopyStore)
 
 	return m
 }

@@ -289,6 +289,11 @@ func (e *Engine) operate(w *instance, workflowID string, b *record.Operate) reco
 	return answer(w, workflowID, b.CommandID, record.OutcomeApplied, "")
 }
 
+// CopyStore pretends.
+func (e *Engine) CopyStore(_ context.Context, p int32) (string, error) {
+	return fmt.Sprintf("/copies/%d", p), nil
+}
+
 // PreviewReset offers none.
 func (e *Engine) PreviewReset(_ context.Context, workflowID string, to uint64) (httpapi.Preview, error) {
 	e.c.mu.Lock()
