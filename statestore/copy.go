@@ -57,4 +57,3 @@ func ReadCopy(cfg Config, fn func(k codec.Key, value []byte) error) (err error) 
 	}
 	return it.Error()
 }
-
