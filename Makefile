@@ -39,7 +39,7 @@ test:
 	@command -v java >/dev/null && command -v mvn >/dev/null || echo "Java 17 or Maven is missing: the tests on real Kafka were left out; install both (Debian: apt-get install openjdk-17-jre-headless maven) and run make test again"
 
 lint:
-	golangci-lint run ./...
+	golangci-lint run --allow-parallel-runners ./...
 
 demo: build
 	bin/demo

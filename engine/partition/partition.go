@@ -32,7 +32,7 @@ type Config struct {
 	// RefuseUnknownTypes makes a start of an unknown type a rejection; by default its
 	// run waits without code (S3).
 	RefuseUnknownTypes bool
-	// CacheRuns is how many runs stay live in memory between batches, about 4 KB
+	// CacheRuns is how many runs stay live in memory between batches, about 5 KB
 	// each. Default 20000; negative: none, each input replays its run.
 	CacheRuns int
 	// Build names the binary: a stuck run is tried again by another one (S3).

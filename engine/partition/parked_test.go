@@ -1,0 +1,120 @@
+//go:build !race
+
+package partition
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/statestore"
+)
+
+// Bounds of what a parked run takes: cached, with its code's stack, and beyond the cache.
+// The frames of a run that waits do not fit into a stack of 2 KB, so that it has the next
+// one, of 4 KB; its state takes about 1 KB.
+const (
+	parkedBytesMax = 5600
+	coldBytesMax   = 200
+)
+
+// TestParkedRunsTakeLittleMemory is not parallel: it measures the process. The runs wait
+// for a signal and a timer, in a store on the disk.
+func TestParkedRunsTakeLittleMemory(t *testing.T) {
+	const runs = 20_000
+	for name, c := range map[string]struct {
+		cache int
+		most  int64
+	}{"cached": {runs, parkedBytesMax}, "not cached": {-1, coldBytesMax}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, c.cache)
+			h.p.Close()
+			var err error
+			if h.store, err = statestore.Open(statestore.Config{Dir: t.TempDir(), Cluster: "c", Partition: 0}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { h.store.Close() })
+			h.open(t)
+			park := func(from, to int) {
+				for n := from; n < to; n += 500 {
+					h.batch(t, func() {
+						for i := n; i < n+500; i++ {
+							h.step(t, fmt.Sprintf("start run-%d sum %d", i, i))
+						}
+					})
+					h.changelog, h.internal = nil, nil
+				}
+			}
+			park(0, runs) // what is allocated once, and Pebble's memtables
+			before := inUse()
+			var got int64
+			if c.cache > 0 {
+				h.p.Close() // an empty cache is the difference
+				got = (before - inUse()) / runs
+			} else {
+				park(runs, 2*runs)
+				got = (inUse() - before) / runs
+			}
+			if got > c.most {
+				t.Errorf("a run takes %d bytes, at most %d are allowed", got, c.most)
+			}
+			t.Logf("a run takes %d bytes", got)
+			runtime.KeepAlive(h)
+		})
+	}
+}
+
+// inUse is the memory that the process uses after collecting what it does not.
+func inUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// TestManyTimersAtOnce: 100,000 of them, none early, each once, in as many turns.
+func TestManyTimersAtOnce(t *testing.T) {
+	t.Parallel()
+	const timers = 100_000
+	h := newHarness(t, -1)
+	for n := 0; n < timers; n += 1000 {
+		h.batch(t, func() {
+			for i := n; i < n+1000; i++ {
+				h.step(t, fmt.Sprintf("start run-%d sum %d", i, i))
+			}
+		})
+	}
+	h.now = h.now.Add(time.Hour - time.Millisecond)
+	h.batch(t, func() {
+		if n, err := h.p.StepDue(timers); n != 0 || err != nil {
+			t.Fatalf("%d timers are early, %v", n, err)
+		}
+	})
+	h.now = h.now.Add(time.Millisecond)
+	fired, closed := 0, 0
+	for fired < timers {
+		var n int
+		b := h.batch(t, func() {
+			var err error
+			if n, err = h.p.StepDue(1000); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n == 0 {
+			break
+		}
+		fired += n
+		for _, c := range b.Closed {
+			if c.Status != record.StatusCompleted {
+				t.Fatalf("%s is %s", c.WorkflowID, c.Status)
+			}
+			closed++
+		}
+	}
+	if fired != timers || closed != timers {
+		t.Errorf("%d timers fired, %d runs completed", fired, closed)
+	}
+}
