@@ -2,7 +2,6 @@ package workflowtest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,7 +68,7 @@ var ErrPending = errors.New("the task is completed from outside")
 // is for functions given to After.
 func Complete[In, Out any](e *Env, task workflow.Task[In, Out], out Out) {
 	e.t.Helper()
-	b, err := json.Marshal(out)
+	b, err := codec.EncodePayload(out, false)
 	if err != nil {
 		e.t.Fatalf("workflowtest: the result of task %s/%s: %v", task.Service(), task.Operation(), err)
 	}
@@ -188,14 +187,14 @@ func Handle[In, Out any](e *Env, task workflow.Task[In, Out], fn func(in In) (Ou
 func HandleCall[In, Out any](e *Env, task workflow.Task[In, Out], fn func(in In, call Call) (Out, error)) {
 	e.handlers[task.Service()+"/"+task.Operation()] = func(call Call) ([]byte, error) {
 		var in In
-		if err := json.Unmarshal(call.Input, &in); err != nil {
+		if err := codec.DecodePayload(call.Input, &in); err != nil {
 			return nil, &workflow.Failure{Kind: workflow.FailureBinding, Code: workflow.CodeInputInvalid, Message: err.Error()}
 		}
 		out, err := fn(in, call)
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(out)
+		return codec.EncodePayload(out, false)
 	}
 }
 
@@ -234,7 +233,7 @@ func (e *Env) Sent() []Sent { return slices.Clone(e.sent) }
 // SignalAfter gives the workflow a signal when it is so old.
 func SignalAfter[T any](e *Env, age time.Duration, signal workflow.Signal[T], payload T) {
 	e.t.Helper()
-	b, err := json.Marshal(payload)
+	b, err := codec.EncodePayload(payload, false)
 	if err != nil {
 		e.t.Fatalf("workflowtest: the payload of signal %s: %v", signal.Name(), err)
 	}
@@ -245,7 +244,7 @@ func SignalAfter[T any](e *Env, age time.Duration, signal workflow.Signal[T], pa
 // nil, with its answer. An update that was refused, or failed, is a *workflow.Failure.
 func UpdateAfter[In, Out any](e *Env, age time.Duration, update workflow.Update[In, Out], in In, done func(out Out, err error)) {
 	e.t.Helper()
-	b, err := json.Marshal(in)
+	b, err := codec.EncodePayload(in, false)
 	if err != nil {
 		e.t.Fatalf("workflowtest: the payload of update %s: %v", update.Name(), err)
 	}
@@ -257,7 +256,7 @@ func UpdateAfter[In, Out any](e *Env, age time.Duration, update workflow.Update[
 		case failure != nil:
 			done(out, failure)
 		default:
-			if err := json.Unmarshal(result, &out); err != nil {
+			if err := codec.DecodePayload(result, &out); err != nil {
 				e.t.Fatalf("workflowtest: the answer %s to update %s is no %T: %v", result, update.Name(), out, err)
 			}
 			done(out, nil)
@@ -295,7 +294,7 @@ func (e *Env) answered(key string) {
 // Ask asks the workflow, in a function given to After, or when it has closed.
 func Ask[In, Out any](e *Env, query workflow.Query[In, Out], in In) (out Out, err error) {
 	e.t.Helper()
-	b, err := json.Marshal(in)
+	b, err := codec.EncodePayload(in, false)
 	if err != nil {
 		e.t.Fatalf("workflowtest: the input of query %s: %v", query.Name(), err)
 	}
@@ -311,7 +310,7 @@ func Ask[In, Out any](e *Env, query workflow.Query[In, Out], in In) (out Out, er
 	case a.Failure != nil:
 		return out, a.Failure
 	}
-	if err := json.Unmarshal(a.Result, &out); err != nil {
+	if err := codec.DecodePayload(a.Result, &out); err != nil {
 		e.t.Fatalf("workflowtest: the answer %s to query %s is no %T: %v", a.Result, query.Name(), out, err)
 	}
 	return out, nil
@@ -347,7 +346,7 @@ const stepsMax = 1_000_000
 // never come, or a task has no handler.
 func Run[Out, In any](e *Env, in In) (out Out, err error) {
 	e.t.Helper()
-	b, err := json.Marshal(in)
+	b, err := codec.EncodePayload(in, false)
 	if err != nil {
 		e.t.Fatalf("workflowtest: the input: %v", err)
 	}
@@ -356,7 +355,7 @@ func Run[Out, In any](e *Env, in In) (out Out, err error) {
 		return out, err
 	}
 	if len(result) > 0 {
-		if err := json.Unmarshal(result, &out); err != nil {
+		if err := codec.DecodePayload(result, &out); err != nil {
 			e.t.Fatalf("workflowtest: the result %s is no %T: %v", result, out, err)
 		}
 	}
