@@ -18,7 +18,7 @@ generate:
 verify: generate
 	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
 
-.PHONY: generate verify test lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples controls integration bench
+.PHONY: generate verify test coverage lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples controls integration bench
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -37,6 +37,11 @@ test:
 	ODRADEK_KAFKA=off go test -p 2 -race ./...
 	@if command -v golangci-lint >/dev/null; then $(MAKE) --no-print-directory lint; else echo "golangci-lint is not installed: the linter is left out; make tools installs it"; fi
 	@command -v java >/dev/null && command -v mvn >/dev/null || echo "Java 17 or Maven is missing: the tests on real Kafka were left out; install both (Debian: apt-get install openjdk-17-jre-headless maven) and run make test again"
+
+# Each line of docs/coverage.yaml and the tests that show it; the last line is one JSON
+# object. What needs kcat or real Kafka counts as missing without it.
+coverage:
+	go run ./test/coverage
 
 lint:
 	golangci-lint run --allow-parallel-runners ./...
