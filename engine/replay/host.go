@@ -297,7 +297,9 @@ func (h *host) Open(d record.HistoryBody, s *workflow.Scope) *workflow.Open {
 
 // decide gives the decision its number: in replay that of the history (T3).
 func (h *host) decide(d record.HistoryBody) uint64 {
-	h.changes("asks for " + d.HistoryKind().String())
+	if h.asking { // the text is made only then
+		h.changes("asks for " + d.HistoryKind().String())
+	}
 	switch c := d.(type) {
 	case *record.TimerCancelled:
 		h.forget(c.Timer)
