@@ -29,6 +29,8 @@ type (
 	Ended         = api.Ended
 	ResetPreview  = api.ResetPreview
 	StoreCopy     = api.StoreCopy
+	DeadLetter    = api.DeadLetter
+	KafkaRecord   = api.KafkaRecord
 	Answer        = api.Answer
 	Stack         = api.Stack
 	WorkflowCount = api.WorkflowCount

@@ -79,6 +79,42 @@ func EncodeOperate(workflowID string, c *record.Operate) record.Output {
 	return out
 }
 
+// RedriveKey is the key of a command about a dead letter: it is for a partition, not for a
+// workflow.
+const RedriveKey = "dead-letter"
+
+// edited is the record in place of a dead letter's, as the command's value.
+type edited struct {
+	Key     string         `json:"key"`
+	Value   []byte         `json:"value"` // base64
+	Headers []editedHeader `json:"headers,omitempty"`
+}
+
+type editedHeader struct {
+	Key   string `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// EncodeRedrive makes the record of a command about a dead letter. The caller sets the
+// partition: that of the dead letter.
+func EncodeRedrive(c *record.Redrive) record.Output {
+	out := ending(RedriveKey, CommandRedrive, c.CommandID, record.RunID{}, c.Reason, c.By, c.Reply)
+	more := newHeaders(2, 50)
+	more.text(HeaderDeadLetterOrigin, record.DeadLetterID(c.Origin))
+	if c.Discard {
+		more.text(HeaderDiscard, "1")
+	}
+	out.Headers = append(out.Headers, more.hs...)
+	if c.Edited != nil {
+		e := edited{Key: string(c.Edited.Key), Value: c.Edited.Value}
+		for _, h := range c.Edited.Headers {
+			e.Headers = append(e.Headers, editedHeader(h))
+		}
+		out.Value, _ = json.Marshal(e) // plain fields: cannot fail
+	}
+	return out
+}
+
 func ending(workflowID, cmd, commandID string, run record.RunID, reason, by string, reply bool) record.Output {
 	w := newHeaders(6, len(workflowID)+len(cmd)+len(commandID)+record.RunIDLen+len(reason)+len(by)+1)
 	key := w.key(workflowID)

@@ -51,6 +51,7 @@ const (
 	CodeRunInvalid        = "run_invalid"
 	CodeNumberInvalid     = "number_invalid"
 	CodeProtoInvalid      = "proto_invalid"
+	CodeOriginInvalid     = "origin_invalid"
 	CodeInternalInvalid   = "internal_invalid"
 	CodeForwardInvalid    = "forward_invalid"
 	CodeTopicUnexpected   = "topic_unexpected"
@@ -181,6 +182,8 @@ func decodeCommand(w *wire, value []byte) record.Body {
 		return &record.Signal{CommandID: string(w.commandID), Name: string(w.signal), Payload: value, Reply: reply}
 	case cmd == CommandCancel || cmd == CommandTerminate:
 		return decodeEnding(w, cmd, reply)
+	case cmd == CommandRedrive:
+		return decodeRedrive(w, value, reply)
 	case operates(cmd):
 		return decodeOperate(w, cmd, reply)
 	case w.command == nil:
@@ -294,6 +297,30 @@ func decodeOperate(w *wire, cmd string, reply bool) record.Body {
 	}
 	if op == record.OperateReset && c.To == 0 {
 		return bad(CodeNumberInvalid, "a reset names the event that the run goes back to in header %s", HeaderTo)
+	}
+	return c
+}
+
+// decodeRedrive reads a command about a dead letter.
+func decodeRedrive(w *wire, value []byte, reply bool) record.Body {
+	if _, why := decodeWhy(w); why != nil {
+		return why
+	}
+	c := &record.Redrive{Discard: string(w.discard) == "1", CommandID: string(w.commandID), Reason: string(w.reason), By: string(w.by), Reply: reply}
+	var err error
+	if c.Origin, err = record.ParseDeadLetterID(string(w.origin[:min(len(w.origin), 64)])); err != nil {
+		return bad(CodeOriginInvalid, "header %s: %v", HeaderDeadLetterOrigin, err)
+	}
+	if len(value) == 0 {
+		return c
+	}
+	var e edited
+	if err := json.Unmarshal(value, &e); err != nil {
+		return bad(CodeOriginInvalid, "the value is the record in place of the dead letter's, as JSON, but: %v", err)
+	}
+	c.Edited = &record.Raw{Key: []byte(e.Key), Value: e.Value}
+	for _, h := range e.Headers {
+		c.Edited.Headers = append(c.Edited.Headers, record.Header(h))
 	}
 	return c
 }

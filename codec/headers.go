@@ -43,6 +43,9 @@ const (
 	// Of records on internal.
 	HeaderForward = "od-fwd" // <topic>/<partition>/<offset>/<table version>/<hops>
 
+	// Of commands about dead letters, with od-dl-origin.
+	HeaderDiscard = "od-dl-discard" // 1: forget it; else it is taken in once more
+
 	// Of dead letters.
 	HeaderDeadLetterCode   = "od-dl-code"
 	HeaderDeadLetterReason = "od-dl-reason"
@@ -70,6 +73,7 @@ const (
 	CommandAnswer    = "answer"     // an event of a task by whoever has its token
 	CommandCancel    = "cancel"
 	CommandTerminate = "terminate"
+	CommandRedrive   = "redrive" // of a dead letter, whatever the record's key is
 	EventCompleted   = "completed"
 	EventFailed      = "failed"
 	EventStarted     = "started"
@@ -103,6 +107,7 @@ type wire struct {
 	task, attempt, event, operation, key   []byte
 	forward, version, proto                []byte
 	reason, by, run, to, no, newKey, again []byte
+	origin, discard                        []byte
 	parent, parentID, status, now          []byte // between engines
 	bytes                                  int
 }
@@ -164,6 +169,10 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.run = v
 		case HeaderTo:
 			w.to = v
+		case HeaderDeadLetterOrigin:
+			w.origin = v
+		case HeaderDiscard:
+			w.discard = v
 		case HeaderNo:
 			w.no = v
 		case HeaderNewKey:

@@ -263,6 +263,9 @@ func appendIndexKey(dst []byte, r *record.RunRow, a *record.Attribute) []byte {
 	return AppendListingPlace(dst, r.StartedAt, r.Run)
 }
 
+// AppendDeadLetterKey appends the key of a dead letter's row.
+func AppendDeadLetterKey(dst []byte, o record.Origin) []byte { return appendDeadLetterKey(dst, o) }
+
 func appendDeadLetterKey(dst []byte, o record.Origin) []byte {
 	dst = appendPartition(dst, kindDeadLetter)
 	dst = append(dst, byte(o.Topic))

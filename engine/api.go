@@ -301,6 +301,26 @@ func (e *apiEngine) CopyStore(_ context.Context, p int32) (string, error) {
 	return dir, asAPIError(err)
 }
 
+// DeadLetters reads a page.
+func (e *apiEngine) DeadLetters(_ context.Context, p int32, after *record.Origin, code string, n int) ([]record.DeadLetterRow, error) {
+	s, ok := e.instance.Store(p)
+	if !ok {
+		return nil, fmt.Errorf("partition %d: %w", p, httpapi.ErrNotOwner)
+	}
+	rows, err := s.ListDeadLetters(after, code, n)
+	return rows, asAPIError(err)
+}
+
+// DeadLetter reads one.
+func (e *apiEngine) DeadLetter(_ context.Context, o record.Origin) (record.DeadLetterRow, bool, error) {
+	s, ok := e.instance.Store(o.Partition)
+	if !ok {
+		return record.DeadLetterRow{}, false, fmt.Errorf("partition %d: %w", o.Partition, httpapi.ErrNotOwner)
+	}
+	row, ok, err := s.DeadLetter(o)
+	return row, ok, asAPIError(err)
+}
+
 // PreviewReset plans a reset from the settled state.
 func (e *apiEngine) PreviewReset(_ context.Context, workflowID string, to uint64) (httpapi.Preview, error) {
 	s, state, err := e.load(workflowID)

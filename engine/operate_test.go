@@ -4,10 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/odradek/odradek/client"
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/httpapi/api"
 	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
 )
 
@@ -116,5 +119,120 @@ func TestOperatorsRepairRuns(t *testing.T) {
 	}
 	if got := strings.Join(notes, "\n"); len(notes) != 4 || !strings.Contains(got, "mended") || !strings.Contains(got, "wrong sum") || !strings.Contains(got, "lunch") {
 		t.Errorf("the history notes\n%s", got)
+	}
+}
+
+// TestDeadLettersAreTakenIn through the API: a record that came too early, one that is
+// edited, one that nobody wants, and a run that has failed.
+func TestDeadLettersAreTakenIn(t *testing.T) {
+	t.Parallel()
+	ask := workflow.NewTask[string, int]("people", "ask")
+	more := workflow.NewSignal[int]("more")
+	adding := workflow.Define("early", func(ctx workflow.Context, n int) (int, error) {
+		m, err := more.Receive(ctx)
+		return n + m, err
+	}, more)
+	asking := workflow.Define("asking", func(ctx workflow.Context, in string) (int, error) { return ask.Run(ctx, in) }, ask)
+	seeds, names := apiBrokers(t, "people")
+	e, addr, _ := apiInstance(t, seeds, names, "one", adding, asking)
+	ownsAll(t, e)
+	ctx := t.Context()
+	c, err := client.NewHTTP(client.HTTPConfig{URL: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := client.NewKafka(ctx, client.KafkaConfig{Namespace: names.Namespace, Table: topology.TableZero(apiPartitions), Options: []kgo.Opt{kgo.SeedBrokers(seeds...)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	all := func() map[string]client.DeadLetter {
+		out := map[string]client.DeadLetter{}
+		for p := range int32(apiPartitions) {
+			page, err := c.DeadLetters(ctx, p, "", "", 100)
+			if err != nil || page.Partitions != apiPartitions {
+				t.Fatal(page, err)
+			}
+			for _, d := range page.DeadLetters {
+				out[d.Record.Key] = d
+			}
+		}
+		return out
+	}
+	for _, id := range []string{"early", "edited", "unwanted"} {
+		if err := client.Signal(ctx, k, id, more, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitUntil(t, "they are dead letters", func() bool { return len(all()) == 3 })
+	letters := all()
+	if d := letters["early"]; d.Code != "workflow_not_found" || d.Record.Value != "2" || !strings.HasPrefix(d.ID, "commands.") {
+		t.Errorf("the dead letter is %+v", d)
+	}
+	for _, id := range []string{"early", "edited"} {
+		if _, err := client.Start[int, int](ctx, c, "early", id, 40); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.RetryDeadLetter(ctx, letters["early"].ID, nil, "it came too early"); err != nil {
+		t.Fatal(err)
+	}
+	edited := letters["edited"].Record
+	edited.Value = "3"
+	if err := c.RetryDeadLetter(ctx, letters["edited"].ID, &edited, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DiscardDeadLetter(ctx, letters["unwanted"].ID, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DiscardDeadLetter(ctx, letters["unwanted"].ID, ""); client.Code(err) != api.CodeDeadLetterNotFound {
+		t.Errorf("a second time: %v", err)
+	}
+	if _, err := c.GetDeadLetter(ctx, "nonsense"); client.Code(err) != api.CodeRequestInvalid {
+		t.Errorf("no ID: %v", err)
+	}
+	for id, want := range map[string]int{"early": 42, "edited": 43} {
+		h, err := client.Attach[int](ctx, c, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := h.Result(ctx); err != nil || n != want {
+			t.Errorf("%s: %d, %v", id, n, err)
+		}
+	}
+
+	h, err := client.Start[string, int](ctx, c, "asking", "asked", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := func(attempt uint32, result string, do func(client.TaskRequest) error) {
+		t.Helper()
+		w, err := c.Get(ctx, "asked")
+		if err != nil || w.Pending == nil || len(w.Pending.Tasks) != 1 {
+			t.Fatalf("the run is %+v, %v", w, err)
+		}
+		task, err := record.ParseTaskID(w.Pending.Tasks[0].Task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := do(client.TaskRequest{Token: codec.TaskToken{WorkflowID: "asked", Task: task, Attempt: attempt}.Text(nil), Payload: []byte(result)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer(1, `{"code":"closed","retryable":false}`, func(r client.TaskRequest) error { _, err := c.FailTask(ctx, r); return err })
+	waitUntil(t, "it is listed", func() bool { return all()["asked"].Code == record.CodeGivenUp })
+	d, err := c.GetDeadLetter(ctx, all()["asked"].ID)
+	if err != nil || !strings.Contains(d.Reason, "closed") {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if err := c.RetryDeadLetter(ctx, d.ID, nil, "open again"); err != nil {
+		t.Fatal(err)
+	}
+	answer(2, "7", func(r client.TaskRequest) error { _, err := c.CompleteTask(ctx, r); return err })
+	if n, err := h.Result(ctx); err != nil || n != 7 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if left := all(); len(left) != 0 {
+		t.Errorf("left are %+v", left)
 	}
 }

@@ -103,6 +103,11 @@ func roles() map[string]Role {
 
 		"POST /v1/partitions/{partition}/store-copy": RoleAdmin,
 
+		"GET /v1/partitions/{partition}/dead-letters": RoleOperator,
+		"GET /v1/dead-letters/{id}":                   RoleOperator,
+		"POST /v1/dead-letters/{id}/retry":            RoleOperator,
+		"POST /v1/dead-letters/{id}/discard":          RoleOperator,
+
 		"POST /v1/tasks/{token}/complete":  RoleOperator,
 		"POST /v1/tasks/{token}/fail":      RoleOperator,
 		"POST /v1/tasks/{token}/heartbeat": RoleOperator,

@@ -69,6 +69,11 @@ type Engine interface {
 	// CopyStore makes a copy of the store of a partition that this instance owns, and gives
 	// its directory. ErrNotOwner; ErrNotOffered: there are too many.
 	CopyStore(ctx context.Context, partition int32) (dir string, err error)
+	// DeadLetters reads up to n dead letters of a partition that this instance owns, behind
+	// one if it is not nil, with a code if it is not empty. ErrNotOwner.
+	DeadLetters(ctx context.Context, partition int32, after *record.Origin, code string, n int) ([]record.DeadLetterRow, error)
+	// DeadLetter reads one; false if it is not there. ErrNotOwner.
+	DeadLetter(ctx context.Context, o record.Origin) (record.DeadLetterRow, bool, error)
 	// Count counts the runs of one partition that this instance owns. ErrNotOwner.
 	Count(ctx context.Context, partition int32, q ListQuery) (int64, error)
 	// WaitClosed returns nil when the workflow's current run is closed, at once if it

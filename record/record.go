@@ -79,7 +79,7 @@ type Record struct {
 	Hops       int // how often it was forwarded (S1)
 }
 
-// Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *Operate, *TaskCompleted,
+// Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *Operate, *Redrive, *TaskCompleted,
 // *TaskFailed, *TaskBeat, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
 // *ChildReport or *Await.
 type Body interface{ body() }
@@ -219,6 +219,18 @@ func ParseOperation(s string) (Operation, bool) {
 	return 0, false
 }
 
+// Redrive is an operator's command to a partition about one of its dead letters: to take
+// the record in once more, perhaps another one in its place, or to forget it.
+type Redrive struct {
+	Origin    Origin // topic, partition and offset of the dead letter
+	Discard   bool
+	Edited    *Raw // in place of the record; nil: as it was
+	CommandID string
+	Reason    string // for people
+	By        string // who asks; for people
+	Reply     bool
+}
+
 // TaskCompleted is the event that an attempt of a task succeeded.
 type TaskCompleted struct {
 	Task    TaskID
@@ -293,6 +305,7 @@ func (*Update) body()        {}
 func (*Cancel) body()        {}
 func (*Terminate) body()     {}
 func (*Operate) body()       {}
+func (*Redrive) body()       {}
 func (*TaskCompleted) body() {}
 func (*TaskFailed) body()    {}
 func (*TaskBeat) body()      {}

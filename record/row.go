@@ -1,5 +1,11 @@
 package record
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
 // Status of a run.
 type Status uint8
 
@@ -196,6 +202,38 @@ type DeadLetterRow struct {
 	Raw    Raw
 }
 
+// CodeGivenUp is the code of a dead letter that stands for a run which has failed at a task.
+const CodeGivenUp = "given_up"
+
+// ID is how people name a dead letter: topic, partition and offset.
+func (d *DeadLetterRow) ID() string { return DeadLetterID(d.Origin) }
+
+// DeadLetterID names the dead letter of a record.
+func DeadLetterID(o Origin) string {
+	return fmt.Sprintf("%s.%d.%d", o.Topic, o.Partition, o.Offset)
+}
+
+// ParseDeadLetterID is the inverse of DeadLetterID.
+func ParseDeadLetterID(id string) (o Origin, err error) {
+	parts := strings.Split(id, ".")
+	bad := fmt.Errorf("%q is no dead letter's ID, such as commands.3.17: topic, partition and offset", id)
+	if len(parts) != 3 {
+		return o, bad
+	}
+	for t := TopicCommands; t <= TopicHistory; t++ {
+		if t.String() == parts[0] {
+			o.Topic = t
+		}
+	}
+	p, err1 := strconv.ParseInt(parts[1], 10, 32)
+	n, err2 := strconv.ParseInt(parts[2], 10, 64)
+	if o.Topic == TopicNone || err1 != nil || err2 != nil || p < 0 {
+		return Origin{}, bad
+	}
+	o.Partition, o.Offset = int32(p), n
+	return o, nil
+}
+
 // OwnershipRow travels, one per partition: the slots that it owns (S1).
 type OwnershipRow struct {
 	Version uint64      // of the table from which it came or that last moved a slot
@@ -218,20 +256,21 @@ type Outcome uint8
 
 // Outcomes. Everything from OutcomeConflict on is a rejection.
 const (
-	OutcomeNone        Outcome = iota
-	OutcomeStarted             // a run was started
-	OutcomeRepeated            // the run, or the signal, was there already
-	OutcomeApplied             // the signal is in the run's buffer
-	OutcomeConflict            // the workflow ID is in use with another input (409)
-	OutcomeNotFound            // no such workflow (404)
-	OutcomeClosed              // the run is closed (409)
-	OutcomeInvalid             // the payload does not fit its type (422)
-	OutcomeUnknownType         // Refuse is set for unknown types (422)
-	OutcomeRefused             // the run's code refuses the update (422)
-	OutcomeUnanswered          // the run's code cannot answer the query (409)
-	OutcomeHistoryGone         // a query of a closed run whose history is dropped (410)
-	OutcomeTaskClosed          // nobody waits for the task, or the attempt, any more (409)
-	OutcomeNotOffered          // the run is not in a state for it (409)
+	OutcomeNone         Outcome = iota
+	OutcomeStarted              // a run was started
+	OutcomeRepeated             // the run, or the signal, was there already
+	OutcomeApplied              // the signal is in the run's buffer
+	OutcomeConflict             // the workflow ID is in use with another input (409)
+	OutcomeNotFound             // no such workflow (404)
+	OutcomeClosed               // the run is closed (409)
+	OutcomeInvalid              // the payload does not fit its type (422)
+	OutcomeUnknownType          // Refuse is set for unknown types (422)
+	OutcomeRefused              // the run's code refuses the update (422)
+	OutcomeUnanswered           // the run's code cannot answer the query (409)
+	OutcomeHistoryGone          // a query of a closed run whose history is dropped (410)
+	OutcomeTaskClosed           // nobody waits for the task, or the attempt, any more (409)
+	OutcomeNotOffered           // the run is not in a state for it (409)
+	OutcomeNoDeadLetter         // there is no such dead letter (404)
 )
 
 // Rejected reports whether the command changed nothing because it was refused.
@@ -266,6 +305,8 @@ func (o Outcome) String() string {
 		return "task_closed"
 	case OutcomeNotOffered:
 		return "operation_not_offered"
+	case OutcomeNoDeadLetter:
+		return "dead_letter_not_found"
 	}
 	return "none"
 }

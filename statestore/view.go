@@ -1,6 +1,7 @@
 package statestore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -282,6 +283,61 @@ func (s *Store) Ownership() (record.OwnershipRow, bool, error) {
 		return record.OwnershipRow{}, false, s.wrap(err, "read the partition's slots")
 	}
 	return row, true, nil
+}
+
+// DeadLetter gives the dead letter of a record; false if there is none.
+func (s *Store) DeadLetter(o record.Origin) (row record.DeadLetterRow, ok bool, err error) {
+	if err := s.acquire(); err != nil {
+		return row, false, err
+	}
+	defer s.release()
+	key := codec.AppendDeadLetterKey(nil, o)
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return row, false, nil
+	}
+	if err != nil {
+		return row, false, s.wrap(err, "read a dead letter")
+	}
+	defer closer.Close()
+	k, err := codec.DecodeKey(key)
+	if err != nil {
+		return row, false, err
+	}
+	row, err = codec.DecodeDeadLetterRow(k, bytes.Clone(value))
+	return row, err == nil, err
+}
+
+// ListDeadLetters gives up to n dead letters that come after one, or from the first on, in
+// the order of topic, partition and offset; only those of a code, if it is not empty.
+func (s *Store) ListDeadLetters(behind *record.Origin, code string, n int) (rows []record.DeadLetterRow, err error) {
+	if err := s.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.release()
+	prefix := codec.AppendPartitionKey(nil, codec.RowDeadLetter)
+	from := prefix
+	if behind != nil {
+		from = append(codec.AppendDeadLetterKey(nil, *behind), 0)
+	}
+	err = scan(s.db, from, after(prefix), func(key, value []byte) (bool, error) {
+		k, err := codec.DecodeKey(key)
+		if err != nil {
+			return false, err
+		}
+		d, err := codec.DecodeDeadLetterRow(k, bytes.Clone(value))
+		if err != nil {
+			return false, err
+		}
+		if code == "" || d.Code == code {
+			rows = append(rows, d)
+		}
+		return len(rows) < n, nil
+	})
+	if err != nil {
+		return nil, s.wrap(err, "list the dead letters")
+	}
+	return rows, nil
 }
 
 // DeadLetters gives number and bytes, keys and values of the original records, of

@@ -51,6 +51,9 @@ keys; signals that came since are given to it again. Nothing in the world is und
 	cmd.Flags().BoolVar(&preview, "preview", false, "show what would be done, and do nothing")
 	do := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("name the workflow: an event is of one history")
+		}
 		if r.To == 0 {
 			return usagef("--to is missing: it names the event that the run goes back to; odradek wf history %s shows them", args[0])
 		}

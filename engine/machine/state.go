@@ -98,6 +98,8 @@ type View interface {
 	DueAfter(after record.Due, n int) ([]record.Due, error)
 	// Ownership gives the partition's slots; false if it has never been started.
 	Ownership() (record.OwnershipRow, bool, error)
+	// DeadLetter gives one; false if it is not there.
+	DeadLetter(o record.Origin) (record.DeadLetterRow, bool, error)
 	// DeadLetters gives number and bytes of the dead-letter rows (F7).
 	DeadLetters() (rows, bytes int64, err error)
 }

@@ -172,6 +172,11 @@ func (p *Partition) rewind(e *entry, c *record.Operate, plan planner) (machine.R
 	if why != nil {
 		return notOffered("run %s of workflow %q: %v", s.Run.Run, s.Run.WorkflowID, why), nil
 	}
+	if s.Run.Status.Closed() {
+		if err := p.takenUp(s.Run.Run); err != nil {
+			return machine.Received{}, err
+		}
+	}
 	p.stopWhatGoes(e, &w.Open)
 	children := map[uint64]bool{}
 	for i := range s.Children {

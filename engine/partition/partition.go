@@ -76,6 +76,7 @@ type Partition struct {
 	ownership record.OwnershipRow
 	dlRows    int64 // dead-letter rows and their bytes (F7)
 	dlBytes   int64
+	dlNoted   map[deadLetterAt]noted // by batches in flight
 
 	undeliverable map[target]refusedUntil
 	condemned     map[record.RunID]machine.Refusal
@@ -185,7 +186,7 @@ func New(cfg Config, view machine.View) (*Partition, error) {
 // recall reads what is kept in memory from the store.
 func (p *Partition) recall() error {
 	p.cache.reset()
-	p.past = nil
+	p.past, p.dlNoted = nil, nil
 	row, _, err := p.view.Ownership()
 	if err != nil {
 		return fmt.Errorf("read the slots of partition %d: %w", p.cfg.Partition, err)
@@ -270,6 +271,7 @@ func (p *Partition) Settled(b *Batch) {
 	}
 	p.flight = slices.Delete(p.flight, 0, 1)
 	p.settled = b.seq
+	p.deadLettersSettled()
 	for _, e := range b.closing {
 		if e.pinned <= p.settled && !e.touched {
 			p.cache.remove(e)

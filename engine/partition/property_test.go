@@ -87,7 +87,7 @@ func drawLine(rt *rapid.T, ids []string) string {
 	n := rapid.IntRange(-1, 3).Draw(rt, "n")
 	switch rapid.IntRange(0, 9).Draw(rt, "input") {
 	case 8:
-		return rapid.SampledFrom([]string{"pause ", "resume ", "retry ", "retry ", "retry "}).Draw(rt, "operation") + id + rapid.SampledFrom([]string{"", " newkey"}).Draw(rt, "key")
+		return rapid.SampledFrom([]string{"pause ", "resume ", "retry ", "retry ", "redrive ", "discard "}).Draw(rt, "operation") + id + rapid.SampledFrom([]string{"", " newkey"}).Draw(rt, "key")
 	case 9:
 		return fmt.Sprintf("%s %s to=%d task=%d", rapid.SampledFrom([]string{"reset", "reset", "retry"}).Draw(rt, "operation"), id, rapid.IntRange(1, 9).Draw(rt, "to"), rapid.IntRange(1, 4).Draw(rt, "task"))
 	case 0, 1:
@@ -103,7 +103,7 @@ func drawLine(rt *rapid.T, ids []string) string {
 }
 
 func needsRun(line string) bool {
-	return strings.HasPrefix(line, "completed") || strings.HasPrefix(line, "failed")
+	return strings.HasPrefix(line, "redrive") || strings.HasPrefix(line, "discard") || strings.HasPrefix(line, "completed") || strings.HasPrefix(line, "failed")
 }
 
 // has reports whether the store has a run of the workflow.

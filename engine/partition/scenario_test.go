@@ -257,6 +257,23 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 			ids = append(ids, rows[i].WorkflowID)
 		}
 		return strings.Join(ids, " ")
+	case "letters": // the dead letters of the store
+		rows, err := h.store.ListDeadLetters(nil, "", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		for i := range rows {
+			id := rows[i].ID()
+			if rows[i].Code == record.CodeGivenUp {
+				id = "of " + string(rows[i].Raw.Key)
+			}
+			fmt.Fprintf(&out, "%s %s %s\n", id, rows[i].Code, h.named(rows[i].Reason))
+		}
+		if out.Len() == 0 {
+			return "none\n"
+		}
+		return out.String()
 	case "condemn":
 		s, err := h.store.Load(d.CmdArgs[0].Key)
 		if err != nil {
@@ -284,6 +301,7 @@ func (h *harness) due(t *testing.T) {
 //	signal ID NAME PAYLOAD [id=COMMAND] [reply]
 //	cancel|terminate ID REASON [id=COMMAND] [reply]
 //	retry ID [task=N] [newkey], reset ID to=N, pause ID, resume ID [id=COMMAND] [reply]
+//	redrive|discard LETTER|ID [edit=INPUT] [reply]
 //	completed ID TASK ATTEMPT RESULT
 //	failed ID TASK ATTEMPT retryable|final
 //	garbage ID
@@ -339,13 +357,30 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		}
 		r.Body = c
 	case "signal":
-		r.Body = &record.Signal{CommandID: commandID, Name: f[2], Payload: []byte(f[3]), Reply: reply}
+		s := &record.Signal{CommandID: commandID, Name: f[2], Payload: []byte(f[3]), Reply: reply}
+		r.Body, r.Raw.Value, r.Raw.Headers = s, s.Payload, codec.EncodeSignal(f[1], s).Headers
 	case "update":
 		r.Body = &record.Update{CommandID: commandID, Name: f[2], Payload: []byte(f[3]), Reply: reply}
 	case "cancel":
 		r.Body = &record.Cancel{CommandID: commandID, Reason: f[2], By: "op", Reply: reply}
 	case "terminate":
 		r.Body = &record.Terminate{CommandID: commandID, Reason: f[2], By: "op", Reply: reply}
+	case "redrive", "discard":
+		c := &record.Redrive{Discard: f[0] == "discard", CommandID: commandID, Reply: reply}
+		var err error
+		if c.Origin, err = record.ParseDeadLetterID(f[1]); err != nil { // of a run
+			s, err := h.store.Load(f[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Origin = h.p.givenUpOrigin(s.Run.Run)
+		}
+		for _, x := range f {
+			if payload, ok := strings.CutPrefix(x, "edit="); ok {
+				c.Edited = &record.Raw{Key: []byte("m"), Value: []byte(payload), Headers: []record.Header{{Key: codec.HeaderType, Value: []byte("charge")}}}
+			}
+		}
+		r.WorkflowID, r.Body = codec.RedriveKey, c
 	case "retry", "reset", "pause", "resume":
 		op, _ := record.ParseOperation(f[0])
 		c := &record.Operate{Op: op, CommandID: commandID, Reason: "why", By: "op", Reply: reply, NewKey: slices.Contains(f, "newkey")}

@@ -23,6 +23,9 @@ func (p *Partition) Step(r *record.Record) error {
 		p.deadLetter(r, bad.Code, bad.Reason)
 		return nil
 	}
+	if c, ok := r.Body.(*record.Redrive); ok {
+		return p.redrive(r, c)
+	}
 	if slot := topology.Slot(r.WorkflowID); p.owned[slot>>3]&(1<<(slot&7)) == 0 {
 		p.forward(r, slot)
 		return nil
@@ -412,11 +415,7 @@ const (
 // reason, in the transaction that consumes it.
 func (p *Partition) deadLetter(r *record.Record, code, reason string) {
 	row := record.DeadLetterRow{Origin: r.Origin, Code: code, Reason: reason, At: p.now, Raw: r.Raw}
-	size := int64(len(r.Raw.Key) + len(r.Raw.Value))
-	if p.dlRows < deadLettersMax && p.dlBytes+size <= deadLetterBytesMax {
-		p.dlRows, p.dlBytes = p.dlRows+1, p.dlBytes+size
-		p.rows.PutDeadLetter(&row)
-	}
+	p.keepDeadLetter(&row)
 	out := codec.EncodeDeadLetter(&row)
 	out.Partition = p.cfg.Partition
 	p.output(out)

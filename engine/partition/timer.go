@@ -161,6 +161,11 @@ func (p *Partition) dropChunks(e *entry) error {
 		return err
 	}
 	p.batch.Counts.Inputs++
+	if s.Run.Status == record.StatusFailed || s.Run.Status == record.StatusCancelled {
+		if err := p.takenUp(s.Run.Run); err != nil {
+			return err
+		}
+	}
 	p.touch(e)
 	e.drop()
 	if expire := s.Run.ClosedAt.Add(p.cfg.RetentionSummary); expire > p.now {

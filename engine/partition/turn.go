@@ -93,7 +93,13 @@ func (p *Partition) runTurn(e *entry, body record.HistoryBody) (*machine.Refusal
 		return refusal, nil
 	}
 	p.append(e, in)
-	return nil, p.apply(e, events)
+	if err := p.apply(e, events); err != nil {
+		return nil, err
+	}
+	if b, ok := body.(*record.HistoryTaskFailed); ok {
+		p.givenUp(e, b)
+	}
+	return nil, nil
 }
 
 // resume lets a run's code go on that has an open turn or waits to be tried

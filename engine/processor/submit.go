@@ -24,6 +24,9 @@ var ErrCommandInFlight = errors.New("a command with this ID is being submitted")
 // same command ID.
 func (i *Instance) Submit(ctx context.Context, workflowID string, body record.Body) (record.Reply, error) {
 	p := i.Partition(workflowID)
+	if b, ok := body.(*record.Redrive); ok {
+		p = b.Origin.Partition
+	}
 	l := i.lane(p)
 	if l == nil {
 		return record.Reply{}, fmt.Errorf("workflow %q: partition %d: %w", workflowID, p, ErrNotOwner)
@@ -94,6 +97,13 @@ func command(workflowID string, body record.Body) (record.Output, string, error)
 			c.CommandID = uuid.NewString()
 		}
 		return codec.EncodeTerminate(workflowID, &c), c.CommandID, nil
+	case *record.Redrive:
+		c := *b
+		c.Reply = true
+		if c.CommandID == "" {
+			c.CommandID = uuid.NewString()
+		}
+		return codec.EncodeRedrive(&c), c.CommandID, nil
 	case *record.Operate:
 		c := *b
 		c.Reply = true

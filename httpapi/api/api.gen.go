@@ -16,6 +16,24 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
+// Defines values for DeadLetterDoneOutcome.
+const (
+	Discarded DeadLetterDoneOutcome = "discarded"
+	Retried   DeadLetterDoneOutcome = "retried"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterDoneOutcome enum.
+func (e DeadLetterDoneOutcome) Valid() bool {
+	switch e {
+	case Discarded:
+		return true
+	case Retried:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Encoding.
 const (
 	Base64 Encoding = "base64"
@@ -174,6 +192,35 @@ type Answer struct {
 	WorkflowID     string   `json:"workflow_id"`
 }
 
+// DeadLetter defines model for DeadLetter.
+type DeadLetter struct {
+	At     time.Time   `json:"at"`
+	Code   string      `json:"code"`
+	ID     string      `json:"id"`
+	Reason string      `json:"reason"`
+	Record KafkaRecord `json:"record"`
+}
+
+// DeadLetterDone defines model for DeadLetterDone.
+type DeadLetterDone struct {
+	ID      string                `json:"id"`
+	Outcome DeadLetterDoneOutcome `json:"outcome"`
+}
+
+// DeadLetterDoneOutcome defines model for DeadLetterDone.Outcome.
+type DeadLetterDoneOutcome string
+
+// DeadLetterPage defines model for DeadLetterPage.
+type DeadLetterPage struct {
+	DeadLetters []DeadLetter `json:"dead_letters"`
+
+	// Next `after` of the next page; absent on the last.
+	Next string `json:"next,omitempty,omitzero"`
+
+	// Partitions How many partitions there are.
+	Partitions int32 `json:"partitions"`
+}
+
 // Encoding The result is not JSON.
 type Encoding string
 
@@ -199,6 +246,25 @@ type HistoryPage struct {
 	NextCursor string `json:"next_cursor,omitempty,omitzero"`
 	RunID      string `json:"run_id"`
 	WorkflowID string `json:"workflow_id"`
+}
+
+// KafkaHeader defines model for KafkaHeader.
+type KafkaHeader struct {
+	// Encoding The result is not JSON.
+	Encoding Encoding `json:"encoding,omitempty,omitzero"`
+	Key      string   `json:"key"`
+	Value    string   `json:"value"`
+}
+
+// KafkaRecord defines model for KafkaRecord.
+type KafkaRecord struct {
+	// Encoding The result is not JSON.
+	Encoding Encoding      `json:"encoding,omitempty,omitzero"`
+	Headers  []KafkaHeader `json:"headers,omitempty,omitzero"`
+	Key      string        `json:"key"`
+
+	// Value As text; base64 with encoding base64.
+	Value string `json:"value,omitempty,omitzero"`
 }
 
 // Pending What a running run waits for. Only where one workflow was asked for.
@@ -504,6 +570,38 @@ type WorkflowID = string
 // Payload defines model for Payload.
 type Payload = interface{}
 
+// DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
+type DiscardDeadLetterParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+
+	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
+	// run knows is a repeat and changes nothing, whatever its body.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// RetryDeadLetterParams defines parameters for RetryDeadLetter.
+type RetryDeadLetterParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+
+	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
+	// run knows is a repeat and changes nothing, whatever its body.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ListDeadLettersParams defines parameters for ListDeadLetters.
+type ListDeadLettersParams struct {
+	// Code Only those with this code.
+	Code string `form:"code,omitempty" json:"code,omitempty,omitzero"`
+
+	// After The ID of the last one of the page before.
+	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Limit Page size; what is above 1000 counts as 1000.
+	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // CompleteTaskJSONBody defines parameters for CompleteTask.
 type CompleteTaskJSONBody = interface{}
 
@@ -755,6 +853,9 @@ type GetUpdateParams struct {
 	Wait Wait `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
 }
 
+// RetryDeadLetterJSONRequestBody defines body for RetryDeadLetter for application/json ContentType.
+type RetryDeadLetterJSONRequestBody = KafkaRecord
+
 // CompleteTaskJSONRequestBody defines body for CompleteTask for application/json ContentType.
 type CompleteTaskJSONRequestBody = CompleteTaskJSONBody
 
@@ -778,6 +879,18 @@ type UpdateWorkflowJSONRequestBody = UpdateWorkflowJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetDeadLetter A dead letter with its record
+	// (GET /v1/dead-letters/{id})
+	GetDeadLetter(w http.ResponseWriter, r *http.Request, id string)
+	// DiscardDeadLetter Forget a dead letter
+	// (POST /v1/dead-letters/{id}/discard)
+	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, id string, params DiscardDeadLetterParams)
+	// RetryDeadLetter Take the record in once more
+	// (POST /v1/dead-letters/{id}/retry)
+	RetryDeadLetter(w http.ResponseWriter, r *http.Request, id string, params RetryDeadLetterParams)
+	// ListDeadLetters Dead letters of a partition
+	// (GET /v1/partitions/{partition}/dead-letters)
+	ListDeadLetters(w http.ResponseWriter, r *http.Request, partition int32, params ListDeadLettersParams)
 	// CopyStore Copy a partition's store
 	// (POST /v1/partitions/{partition}/store-copy)
 	CopyStore(w http.ResponseWriter, r *http.Request, partition int32)
@@ -854,6 +967,226 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// GetDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDeadLetter(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) DiscardDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardDeadLetterParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardDeadLetter(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetryDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) RetryDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryDeadLetterParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryDeadLetter(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) ListDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "partition" -------------
+	var partition int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "partition", r.PathValue("partition"), &partition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "partition", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadLettersParams
+
+	// ------------- Optional query parameter "code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "code", r.URL.Query(), &params.Code, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "code"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "code", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDeadLetters(w, r, partition, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // CopyStore operation middleware
 func (siw *ServerInterfaceWrapper) CopyStore(w http.ResponseWriter, r *http.Request) {
@@ -2364,6 +2697,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/fail", wrapper.FailTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/heartbeat", wrapper.BeatTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/partitions/{partition}/store-copy", wrapper.CopyStore)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/partitions/{partition}/dead-letters", wrapper.ListDeadLetters)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/dead-letters/{id}", wrapper.GetDeadLetter)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/dead-letters/{id}/retry", wrapper.RetryDeadLetter)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/dead-letters/{id}/discard", wrapper.DiscardDeadLetter)
 
 	return m
 }

@@ -189,6 +189,8 @@ func (e *Engine) apply(w *instance, workflowID string, command record.Body) reco
 		return e.update(w, workflowID, b)
 	case *record.Cancel:
 		return e.end(w, workflowID, b.CommandID, b.Run, &record.CancelRequested{CommandID: b.CommandID, Reason: b.Reason, By: b.By}, b.Reason)
+	case *record.Redrive:
+		return answer(nil, workflowID, b.CommandID, record.OutcomeNoDeadLetter, "there is no dead letter "+record.DeadLetterID(b.Origin))
 	case *record.Operate:
 		return e.operate(w, workflowID, b)
 	case *record.Terminate:
@@ -292,6 +294,16 @@ func (e *Engine) operate(w *instance, workflowID string, b *record.Operate) reco
 // CopyStore pretends.
 func (e *Engine) CopyStore(_ context.Context, p int32) (string, error) {
 	return fmt.Sprintf("/copies/%d", p), nil
+}
+
+// DeadLetters are none.
+func (e *Engine) DeadLetters(context.Context, int32, *record.Origin, string, int) ([]record.DeadLetterRow, error) {
+	return nil, nil
+}
+
+// DeadLetter is not there.
+func (e *Engine) DeadLetter(context.Context, record.Origin) (record.DeadLetterRow, bool, error) {
+	return record.DeadLetterRow{}, false, nil
 }
 
 // PreviewReset offers none.
