@@ -103,7 +103,11 @@ func drawLine(rt *rapid.T, ids []string) string {
 }
 
 func needsRun(line string) bool {
-	return strings.HasPrefix(line, "redrive") || strings.HasPrefix(line, "discard") || strings.HasPrefix(line, "completed") || strings.HasPrefix(line, "failed")
+	if verb, rest, _ := strings.Cut(line, " "); verb == "redrive" || verb == "discard" {
+		_, err := record.ParseDeadLetterID(strings.Fields(rest)[0])
+		return err != nil // it is a workflow's
+	}
+	return strings.HasPrefix(line, "completed") || strings.HasPrefix(line, "failed")
 }
 
 // has reports whether the store has a run of the workflow.
