@@ -15,6 +15,7 @@ func (s *service) onRevoked(ctx context.Context, _ *kgo.Client, lost map[string]
 	if len(lost[s.topic]) == 0 {
 		return
 	}
+	<-s.made
 	s.gate.flush()
 	s.drain(ctx, lost[s.topic], s.worker.cfg.RebalanceTimeout*9/10, errMoved)
 }
@@ -25,6 +26,7 @@ func (s *service) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int
 	if len(lost[s.topic]) == 0 {
 		return
 	}
+	<-s.made
 	s.gate.flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -43,6 +43,7 @@ type service struct {
 	log        *slog.Logger
 
 	client *kgo.Client
+	made   chan struct{} // closed when client is there: the group's callbacks may come before
 	pool   *pool
 	gate   gate
 	dirty  chan struct{} // something finished
@@ -73,8 +74,8 @@ func newService(w *Worker, name string, handlers map[string]*Handler) *service {
 		handlers: handlers, operations: slices.Sorted(maps.Keys(handlers)),
 		permits: w.cfg.concurrency(name),
 		log:     w.cfg.Logger.With("service", name),
-		parts:   map[int32]*partition{},
-		dirty:   make(chan struct{}, 1), urgent: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		parts:   map[int32]*partition{}, made: make(chan struct{}),
+		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 	s.commits, s.endCommits = context.WithCancel(context.Background())
 	s.pool = newPool(s.work)
@@ -103,6 +104,7 @@ func (s *service) start(ctx context.Context) error {
 		return fmt.Errorf("%w: concurrency of service %s is %d, but %s has %d partitions, which each need a permit (W2); raise it to at least %d, or create the topic with fewer partitions",
 			ErrConfig, s.name, s.permits, s.topic, s.partitions, s.partitions)
 	}
+	defer close(s.made)
 	client, err := s.worker.cfg.client(
 		kgo.ConsumerGroup(s.group),
 		kgo.ConsumeTopics(s.topic),
@@ -264,6 +266,7 @@ func (s *service) ended(j *job) {
 
 // onAssigned is called after each rebalance, also if it gave nothing.
 func (s *service) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
+	<-s.made
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.joined = true
@@ -272,6 +275,7 @@ func (s *service) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
 // onOffsetsFetched begins the partitions that are new to this member: the commit's
 // offset and metadata say what the last holder did.
 func (s *service) onOffsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	<-s.made
 	begin := func(partition int32, offset int64, metadata *string, code int16) {
 		if code != 0 {
 			return // kgo asks again

@@ -139,6 +139,7 @@ func TestARevocationWaitsForTheRegistration(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := w.services[0]
+		close(s.made)
 		for name, revoke := range map[string]func(){
 			"revoked": func() { s.onRevoked(t.Context(), nil, map[string][]int32{s.topic: {0}}) },
 			"lost":    func() { s.onLost(t.Context(), nil, map[string][]int32{s.topic: {0}}) },
