@@ -18,7 +18,7 @@ generate:
 verify: generate
 	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
 
-.PHONY: generate verify test coverage lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples controls integration bench
+.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples controls integration bench
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -42,6 +42,11 @@ test:
 # object. What needs kcat or real Kafka counts as missing without it.
 coverage:
 	go run ./test/coverage
+
+# Imports large public OpenAPI documents, which it fetches with npm, and says which share
+# of their operations is mapped; the last line is one JSON object.
+import-report:
+	go run ./test/importreport
 
 lint:
 	golangci-lint run --allow-parallel-runners ./...

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
 	"github.com/odradek/odradek/codec"
@@ -57,11 +58,7 @@ func (p *Partition) noteDeadLetter(row *record.DeadLetterRow) {
 
 // deadLettersSettled forgets what the store has by now.
 func (p *Partition) deadLettersSettled() {
-	for at, n := range p.dlNoted {
-		if n.seq <= p.settled {
-			delete(p.dlNoted, at)
-		}
-	}
+	maps.DeleteFunc(p.dlNoted, func(_ deadLetterAt, n noted) bool { return n.seq <= p.settled })
 }
 
 // findDeadLetter finds one as it is after all batches in flight.

@@ -60,7 +60,7 @@ func (s *Service) client() *http.Client {
 
 // do makes one attempt. The context's end bounds it, the answer's body included.
 func (t *Task) do(ctx context.Context, client *http.Client, call *worker.Call) ([]byte, error) {
-	req, err := t.request(ctx, call)
+	req, err := t.Request(ctx, call)
 	if err != nil {
 		return nil, t.notBuilt(err)
 	}

@@ -68,8 +68,10 @@ type Task struct {
 	path        []value // alternately literal text and references; escaped when used
 	query       []param
 	headers     []header // the service's first
-	body        value    // nil: none, or the input as it is if wholeBody
+	cookies     []param
+	body        value // nil: none, or the input as it is if wholeBody
 	wholeBody   bool
+	encoding    encoding // of the body
 	result      resultMapping
 	retryMax    time.Duration
 	answerBytes int64
@@ -83,6 +85,15 @@ type param struct {
 }
 
 type header = param
+
+// encoding is how a body is written.
+type encoding string
+
+const (
+	asJSON encoding = "json"
+	asForm encoding = "form" // application/x-www-form-urlencoded, of an object
+	asText encoding = "text"
+)
 
 // Load reads a file.
 func Load(path string, opts Options) (*File, error) {

@@ -152,7 +152,7 @@ func TestSecretsComeByReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := f.Services[0].Tasks[0].request(t.Context(), testCall(`{}`))
+	req, err := f.Services[0].Tasks[0].Request(t.Context(), testCall(`{}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, s := range parsed.Services {
 			for _, task := range s.Tasks {
-				req, err := task.request(t.Context(), testCall(input))
+				req, err := task.Request(t.Context(), testCall(input))
 				if err == nil && (req.URL.Host != s.base.Host || req.URL.Scheme != s.base.Scheme) {
 					t.Fatalf("request to %s, base_url is %s", req.URL, s.base)
 				}

@@ -20,9 +20,9 @@ const requestBytesMax = 512 << 10
 // queryBytesMax bounds a query; servers refuse lines of more than about 8 KB.
 const queryBytesMax = 8 << 10
 
-// request builds the task's request. An error is the binding's or the input's fault:
+// Request builds the task's request. An error is the binding's or the input's fault:
 // it names both.
-func (t *Task) request(ctx context.Context, call *worker.Call) (*http.Request, error) {
+func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, error) {
 	s := requestScope(call)
 	path, err := t.buildPath(s)
 	if err != nil {
@@ -49,13 +49,20 @@ func (t *Task) request(ctx context.Context, call *worker.Call) (*http.Request, e
 		return nil, fmt.Errorf("path: %w", err)
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", contentTypes[t.encoding])
+	}
+	cookies, err := t.buildCookies(s)
+	if err != nil {
+		return nil, err
+	}
+	if cookies != "" {
+		req.Header.Set("Cookie", cookies)
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "odradek-svcworker")
 	size := 0
 	for _, h := range t.headers {
-		v, present, err := h.value.eval(s)
+		v, present, err := line(h.value, s)
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.name, err)
 		}
@@ -131,7 +138,7 @@ func (t *Task) buildQuery(s *scope) (string, error) {
 	}
 	values := url.Values{}
 	for _, q := range t.query {
-		v, present, err := q.value.eval(s)
+		v, present, err := line(q.value, s)
 		if err != nil {
 			return "", fmt.Errorf("query %s: %w", q.name, err)
 		}
@@ -168,11 +175,118 @@ func (t *Task) buildBody(s *scope, call *worker.Call) ([]byte, error) {
 	case t.body == nil:
 		return nil, nil
 	}
-	v, _, err := t.body.eval(s)
-	if err != nil {
+	v, present, err := t.body.eval(s)
+	if err != nil || !present {
 		return nil, err
 	}
+	switch t.encoding {
+	case asForm:
+		return encodeForm(v)
+	case asText:
+		str, err := scalar(v)
+		if err == nil && len(str) > requestBytesMax {
+			err = fmt.Errorf("it has %d bytes, at most %d are allowed", len(str), requestBytesMax)
+		}
+		return []byte(str), err
+	}
 	return encode(v)
+}
+
+var contentTypes = map[encoding]string{
+	asJSON: "application/json", asForm: "application/x-www-form-urlencoded", asText: "text/plain; charset=utf-8",
+}
+
+// line is a value of which an expression may say with nil that there is none.
+func line(v value, s *scope) (any, bool, error) {
+	out, present, err := v.eval(s)
+	if _, computed := v.(*expression); computed && out == nil {
+		present = false
+	}
+	return out, present, err
+}
+
+// buildCookies makes one header line of the cookies; values are percent-encoded, so that
+// none begins another.
+func (t *Task) buildCookies(s *scope) (string, error) {
+	var b strings.Builder
+	for _, c := range t.cookies {
+		v, present, err := line(c.value, s)
+		if err != nil {
+			return "", fmt.Errorf("cookie %s: %w", c.name, err)
+		}
+		if !present {
+			continue
+		}
+		str, err := scalar(v)
+		if err != nil {
+			return "", fmt.Errorf("cookie %s: it %w", c.name, err)
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(c.name + "=" + cookieValue(str))
+		if b.Len() > headerBytesMax {
+			return "", fmt.Errorf("cookie %s: the cookies have more than %d bytes together", c.name, headerBytesMax)
+		}
+	}
+	return b.String(), nil
+}
+
+// cookieValue escapes what RFC 6265 does not allow in a value, and the percent sign.
+func cookieValue(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c <= 0x20 || c >= 0x7f || strings.IndexByte(`",;\%`, c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// encodeForm writes an object as a form; a list gives one field for each element.
+func encodeForm(v any) ([]byte, error) {
+	if raw, ok := v.(json.RawMessage); ok {
+		var err error
+		if v, err = decodeJSON(raw); err != nil {
+			return nil, err
+		}
+	}
+	fields, ok := v.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("a form is made of an object, not of %s", kindOf(v))
+	}
+	values := url.Values{}
+	for name, x := range fields {
+		if x == nil {
+			continue
+		}
+		elements, ok := x.([]any)
+		if !ok {
+			elements = []any{x}
+		}
+		for _, e := range elements {
+			if nested, ok := e.(map[string]any); ok { // as OpenAPI says of a form's objects
+				text, err := json.Marshal(nested)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", name, err)
+				}
+				values.Add(name, string(text))
+				continue
+			}
+			str, err := scalar(e)
+			if err != nil {
+				return nil, fmt.Errorf("%s: it %w", name, err)
+			}
+			values.Add(name, str)
+		}
+	}
+	out := values.Encode()
+	if len(out) > requestBytesMax {
+		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(out), requestBytesMax)
+	}
+	return []byte(out), nil
 }
 
 // encode makes JSON of a built value.

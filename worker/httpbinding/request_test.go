@@ -61,7 +61,7 @@ func TestRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			call := testCall(c.input)
-			req, err := parseTask(t, c.task).request(t.Context(), call)
+			req, err := parseTask(t, c.task).Request(t.Context(), call)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +141,7 @@ func TestRequestsThatAreNotBuilt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			req, err := parseTask(t, c.task).request(t.Context(), testCall(c.input))
+			req, err := parseTask(t, c.task).Request(t.Context(), testCall(c.input))
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Fatalf("got  %v\nwant %s", err, c.want)
 			}
@@ -164,7 +164,7 @@ func FuzzPath(f *testing.F) {
 		if err != nil {
 			return
 		}
-		req, err := task.request(t.Context(), testCall(string(input)))
+		req, err := task.Request(t.Context(), testCall(string(input)))
 		if err != nil {
 			return
 		}

@@ -29,12 +29,12 @@ func answerVars() types.Map {
 	return types.Map{"body": types.Any, "status": types.Int, "headers": types.TypeOf(map[string]string{}), "input": types.Any}
 }
 
-var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions}
 
 func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	t := &Task{
 		Operation: k.Value, Timeout: s.timeout, service: s, key: s.Name + "." + k.Value,
-		method: http.MethodPost, retryMax: s.retryMax, answerBytes: s.answerBytes, statuses: s.statuses,
+		method: http.MethodPost, encoding: asJSON, retryMax: s.retryMax, answerBytes: s.answerBytes, statuses: s.statuses,
 		headers: slices.Clip(s.headers),
 	}
 	if err := topology.CheckName("operation", t.Operation); err != nil {
@@ -46,6 +46,8 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 		"path":             func(_ string, v *yaml.Node) { path = v },
 		"query":            func(key string, v *yaml.Node) { t.query = d.query(v, key) },
 		"headers":          func(key string, v *yaml.Node) { t.headers = append(t.headers, d.headers(v, key)...) },
+		"cookies":          func(key string, v *yaml.Node) { t.cookies = d.cookies(v, key) },
+		"encoding":         func(key string, v *yaml.Node) { t.encoding = d.encoding(v, key) },
 		"body":             func(_ string, v *yaml.Node) { body = v },
 		"result":           func(key string, v *yaml.Node) { t.result = d.result(v, key) },
 		"timeout":          func(key string, v *yaml.Node) { t.Timeout = d.duration(v, key, timeoutMax) },
@@ -58,7 +60,8 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	} else {
 		t.path = d.path(path, join(t.key, "path"))
 	}
-	sendsBody := t.method != http.MethodGet && t.method != http.MethodDelete
+	bare := t.method == http.MethodGet || t.method == http.MethodHead || t.method == http.MethodOptions
+	sendsBody := !bare && t.method != http.MethodDelete
 	switch {
 	case body == nil:
 		t.wholeBody = sendsBody
@@ -71,8 +74,8 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 			d.problem(body, join(t.key, "body"), fmt.Sprintf("the body is the constant %q", fmt.Sprint(l.v)), "Write input, none, a mapping, a {field} or an = expression")
 		}
 	}
-	if t.method == http.MethodGet && (t.wholeBody || t.body != nil) {
-		d.problem(body, join(t.key, "body"), "GET has no body", "Remove it, or use another method")
+	if bare && (t.wholeBody || t.body != nil) {
+		d.problem(body, join(t.key, "body"), t.method+" has no body", "Remove it, or use another method")
 	}
 	if n := len(t.headers); n > headersMax {
 		d.problem(k, join(t.key, "headers"), fmt.Sprintf("there are %d headers", n), fmt.Sprintf("At most %d are sent", headersMax))
@@ -129,6 +132,33 @@ func (d *decoder) path(n *yaml.Node, key string) []value {
 		return nil
 	}
 	return parts
+}
+
+func (d *decoder) encoding(n *yaml.Node, key string) encoding {
+	switch e := encoding(n.Value); e {
+	case asJSON, asForm, asText:
+		return e
+	}
+	d.problem(n, key, fmt.Sprintf("the encoding is %q", n.Value), "Use json, form or text")
+	return asJSON
+}
+
+// cookies compiles the cookies of a request: of the payload's fields, or secrets.
+func (d *decoder) cookies(n *yaml.Node, key string) (out []param) {
+	d.mapping(n, key, func(k, v *yaml.Node) {
+		line := key + "." + k.Value
+		if headerName(k.Value) != nil {
+			d.problem(k, line, fmt.Sprintf("%q is not a cookie's name", k.Value), "Use letters, digits, _ and -")
+			return
+		}
+		if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
+			d.problem(v, line, "a cookie's value is text", "")
+			return
+		}
+		at := place{attrs: requestAttrs, vars: requestVars(), optional: true, references: true, secrets: true}
+		out = append(out, param{k.Value, d.template(v, line, v.Value, at)})
+	})
+	return out
 }
 
 func (d *decoder) query(n *yaml.Node, key string) (out []param) {
