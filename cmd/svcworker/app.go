@@ -77,7 +77,7 @@ Exit codes: 0 ok, 1 check found problems, 2 usage or configuration,
 4 Kafka is unavailable or a topic is missing.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.importCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.callCommand(), a.importCommand(), a.versionCommand())
 	return root
 }
 

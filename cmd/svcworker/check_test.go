@@ -40,6 +40,14 @@ func TestCommandsOfThePages(t *testing.T) {
 				}
 				continue
 			}
+			if len(words) == 7 && words[1] == "call" {
+				var out, errs bytes.Buffer
+				a := &app{stdout: &out, stderr: &errs}
+				if code := a.run(t.Context(), append([]string{"call", "../../" + words[2]}, words[3:]...)); code != exitOK || !strings.Contains(out.String(), "POST http") {
+					t.Errorf("%s: exit %d\n%s%s", line, code, &out, &errs)
+				}
+				continue
+			}
 			if len(words) != 3 || words[0] != "svcworker" || words[1] != "check" {
 				t.Fatalf("nobody plays %q", line)
 			}

@@ -29,10 +29,10 @@ func (f *File) Handlers() ([]worker.Handler, map[string]worker.Service) {
 	services := map[string]worker.Service{}
 	for _, s := range f.Services {
 		services[s.Name] = worker.Service{Concurrency: s.Concurrency}
-		client := s.client()
+		client, tokens := s.client(s.dial), s.tokenClient()
 		for _, t := range s.Tasks {
 			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
-				return t.do(ctx, client, call)
+				return t.do(ctx, client, tokens, call)
 			}, worker.WithTimeout(t.Timeout), worker.WithBeats()))
 		}
 	}
@@ -40,8 +40,12 @@ func (f *File) Handlers() ([]worker.Handler, map[string]worker.Service) {
 }
 
 // client is the service's HTTP client: its connections, none to anybody else.
-func (s *Service) client() *http.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: s.dial.control}
+func (s *Service) client(policy dialPolicy) *http.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: policy.control}
+	secure, err := s.tls.config()
+	if err != nil { // they were there at load: each call says what is wrong
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, err }}
+	}
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil, // a proxy would dial for us, unchecked
@@ -51,28 +55,54 @@ func (s *Service) client() *http.Client {
 			MaxIdleConnsPerHost:    s.Concurrency,
 			IdleConnTimeout:        idleTimeout,
 			TLSHandshakeTimeout:    handshakeTimeout,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        secure,
 			MaxResponseHeaderBytes: answerHeaderMax,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
+// tokenClient is the client that asks for access tokens: the same rules, and the token
+// endpoint's own loopback.
+func (s *Service) tokenClient() *http.Client {
+	policy := s.dial
+	policy.loopback = s.tokenLoopback
+	c := s.client(policy)
+	c.Timeout = tokenTimeout
+	return c
+}
+
+// tokenTimeout bounds a request for an access token.
+const tokenTimeout = 20 * time.Second
+
+// Call makes one attempt of a task as the worker would, with an idempotency key of its
+// own: to try a binding.
+func (t *Task) Call(ctx context.Context, call *worker.Call) ([]byte, error) {
+	return t.do(ctx, t.service.client(t.service.dial), t.service.tokenClient(), call)
+}
+
 // do makes one attempt. The context's end bounds it, the answer's body included.
-func (t *Task) do(ctx context.Context, client *http.Client, call *worker.Call) ([]byte, error) {
+func (t *Task) do(ctx context.Context, client, tokens *http.Client, call *worker.Call) ([]byte, error) {
 	req, err := t.Request(ctx, call)
 	if err != nil {
 		return nil, t.notBuilt(err)
+	}
+	if err := t.authorize(ctx, tokens, req); err != nil {
+		return nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, t.noAnswer(ctx, err)
 	}
+	another := resp.StatusCode == http.StatusUnauthorized && t.service.auth.refused(req.Header.Get("Authorization"))
 	defer func() { _ = resp.Body.Close() }()
 	result, err := t.outcome(resp, call, time.Now())
 	var f *record.Failure
 	if err != nil && !errors.As(err, &f) && !errors.Is(err, worker.ErrPending) {
 		return nil, t.noAnswer(ctx, err)
+	}
+	if f != nil && another {
+		f.Retryable, f.Code = true, "token_refused" // the next attempt comes with another
 	}
 	return result, err
 }

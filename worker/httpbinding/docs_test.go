@@ -128,7 +128,7 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 	task.service.base.Host, task.service.dial.loopback = at.Host, true
 	call := testCall(input)
 	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
-	result, err := task.do(t.Context(), task.service.client(), call)
+	result, err := task.do(t.Context(), task.service.client(task.service.dial), task.service.tokenClient(), call)
 	if (b.info == "text outcome") != errors.Is(err, worker.ErrPending) {
 		t.Errorf("line %d: the outcome is %v", b.line, err)
 	}

@@ -47,14 +47,18 @@ type Service struct {
 	Concurrency int     // calls at the same time, over all workers
 	Tasks       []*Task // in the file's order
 
-	base        *url.URL // scheme, host, port and path prefix of every request
-	timeout     time.Duration
-	headers     []header
-	dial        dialPolicy
-	keyHeader   string
-	retryMax    time.Duration
-	answerBytes int64
-	statuses    statuses
+	base    *url.URL // scheme, host, port and path prefix of every request
+	timeout time.Duration
+	headers []header
+	dial    dialPolicy
+	auth    *auth // nil: headers, or nothing
+	tls     *tlsFiles
+	// tokenLoopback: the token endpoint's address says loopback.
+	tokenLoopback bool
+	keyHeader     string
+	retryMax      time.Duration
+	answerBytes   int64
+	statuses      statuses
 }
 
 // Task is the binding of one operation.
@@ -185,12 +189,14 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 		d.problem(k, s.Name, err.Error(), "")
 	}
 	key := s.Name
-	var base, cidrs, tasks *yaml.Node
+	var base, cidrs, tasks, credentials, certificates *yaml.Node
 	d.fields(n, key, map[string]func(string, *yaml.Node){
 		"base_url":           func(_ string, v *yaml.Node) { base = v },
 		"concurrency":        func(key string, v *yaml.Node) { s.Concurrency = d.integer(v, key, 1, concurrencyMax) },
 		"timeout":            func(key string, v *yaml.Node) { s.timeout = d.duration(v, key, timeoutMax) },
 		"headers":            func(key string, v *yaml.Node) { s.headers = d.headers(v, key) },
+		"auth":               func(_ string, v *yaml.Node) { credentials = v },
+		"tls":                func(_ string, v *yaml.Node) { certificates = v },
 		"allow_cidrs":        func(_ string, v *yaml.Node) { cidrs = v },
 		"idempotency_header": func(key string, v *yaml.Node) { s.keyHeader = d.keyHeader(v, key) },
 		"retry_after_max":    func(key string, v *yaml.Node) { s.retryMax = d.duration(v, key, 24*time.Hour) },
@@ -205,6 +211,12 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 		d.problem(k, join(key, "base_url"), "this key is missing", "Write where the API is, such as http://payment.internal:8080")
 	} else {
 		d.baseURL(base, join(key, "base_url"), s)
+	}
+	if credentials != nil { // behind allow_cidrs and headers
+		d.auth(credentials, join(key, "auth"), s)
+	}
+	if certificates != nil {
+		d.tls(certificates, join(key, "tls"), s)
 	}
 	if tasks == nil {
 		d.problem(k, join(key, "tasks"), "this key is missing", "Bind at least one operation")
