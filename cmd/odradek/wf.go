@@ -17,7 +17,7 @@ func (a *app) workflows() *cobra.Command {
 		}
 		return cmd.Help()
 	}
-	wf.AddCommand(a.start(), a.get(), a.list(), a.count(), a.stack(), a.history(), a.signal(), a.query(), a.update(), a.cancel(), a.terminate(), a.retry(), a.reset(), a.pause(), a.resume(), a.result())
+	wf.AddCommand(a.start(), a.get(), a.list(), a.count(), a.stack(), a.history(), a.signal(), a.query(), a.update(), a.cancel(), a.terminate(), a.why(), a.retry(), a.reset(), a.pause(), a.resume(), a.result())
 	return wf
 }
 

@@ -403,7 +403,7 @@ func (e *Engine) end(w *instance, workflowID, commandID string, run record.RunID
 	if event.HistoryKind() == record.KindCancelRequested {
 		status, failure = record.StatusCancelled, record.Failure{Kind: record.FailureCancelled, Message: reason}
 	}
-	w.run.Row.Status, w.run.Failure, w.run.Row.ClosedAt = status, &failure, e.c.now
+	w.run.Row.Status, w.run.Failure, w.run.Row.ClosedAt, w.run.Row.Paused = status, &failure, e.c.now, false
 	e.add(w, event)
 	if status == record.StatusCancelled {
 		e.add(w, &record.RunCancelled{Failure: failure})
