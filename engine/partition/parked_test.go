@@ -3,8 +3,11 @@
 package partition
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -116,5 +119,43 @@ func TestManyTimersAtOnce(t *testing.T) {
 	}
 	if fired != timers || closed != timers {
 		t.Errorf("%d timers fired, %d runs completed", fired, closed)
+	}
+}
+
+// TestALoopOfManyTurns: a loop that goes on for years keeps its history, and what the store
+// has of it, within bounds. ODRADEK_TURNS plays more of them.
+func TestALoopOfManyTurns(t *testing.T) {
+	t.Parallel()
+	turns := 20_000
+	if n, err := strconv.Atoi(os.Getenv("ODRADEK_TURNS")); err == nil {
+		turns = n
+	}
+	h := newHarness(t, 20_000)
+	h.batch(t, func() { h.step(t, fmt.Sprintf("start clock loop %d", turns)) })
+	events, rows := uint64(0), 0
+	for n := range turns {
+		h.now = h.now.Add(time.Hour)
+		h.batch(t, func() { h.due(t) })
+		h.changelog, h.internal = nil, nil
+		if n%1000 == 999 {
+			var dump bytes.Buffer
+			if err := h.store.Dump(&dump); err != nil {
+				t.Fatal(err)
+			}
+			rows = max(rows, bytes.Count(dump.Bytes(), []byte("\n")))
+			s, err := h.store.Load("clock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			events = max(events, s.Run.Events)
+		}
+	}
+	s, err := h.store.Load("clock")
+	if err != nil || s.Run.Status != record.StatusCompleted {
+		t.Fatalf("the run is %v, %v", s, err)
+	}
+	t.Logf("%d turns: at most %d events in a run, %d rows in the store", turns, events, rows)
+	if events > 6_000 || rows > 6_000 {
+		t.Errorf("%d events in a run, %d rows in the store", events, rows)
 	}
 }

@@ -790,6 +790,16 @@ func definitions() []workflow.Definition {
 			}
 			return out, nil
 		}, charge, refund, more),
+		// loop sleeps for n hours, one after the other.
+		workflow.Define("loop", func(ctx workflow.Context, n int) (int, error) {
+			return workflow.Loop(ctx, 0, func(ctx workflow.Context, i *int) (bool, error) {
+				if err := workflow.Sleep(ctx, time.Hour); err != nil {
+					return false, err
+				}
+				*i++
+				return *i == n, nil
+			})
+		}),
 	}
 }
 
