@@ -18,7 +18,7 @@ generate:
 verify: generate
 	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
 
-.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples controls integration bench
+.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples drill-weak-service drill-outages controls integration bench
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -76,6 +76,16 @@ bench:
 # the services' books.
 drill-examples:
 	@go run ./test/integration/drill examples $(if $(SEED),-seed $(SEED))
+
+# billing under load while its payment service is down, slow, answers garbage and resets
+# connections.
+drill-weak-service:
+	@go run ./test/integration/drill weak-service $(if $(SEED),-seed $(SEED))
+
+# 10,000 processes of ten steps over 30 days in virtual time, with ten services that are
+# each down 21.6 minutes; no broker.
+drill-outages:
+	@go run ./test/integration/drill outages $(if $(SEED),-seed $(SEED))
 
 # docs/protocol.md's examples by kcat alone, against a real Kafka and engine.
 drill-kcat:

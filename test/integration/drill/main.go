@@ -3,6 +3,8 @@
 //
 //	go run ./test/integration/drill kill [-seed N] [-quick]
 //	go run ./test/integration/drill examples [-seed N]
+//	go run ./test/integration/drill weak-service [-seed N]
+//	go run ./test/integration/drill outages [-seed N]
 //	go run ./test/integration/drill kcat
 //	go run ./test/integration/drill controls
 //
@@ -37,7 +39,7 @@ var errNotOK = errors.New("not ok; the last line on standard output says what")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("which drill? kill, examples, kcat or controls")
+		return errors.New("which drill? kill, examples, weak-service, outages, kcat or controls")
 	}
 	f := flag.NewFlagSet("drill "+args[0], flag.ExitOnError)
 	seed := f.Uint64("seed", uint64(time.Now().Unix()), "chooses who is hit and when")
@@ -60,12 +62,16 @@ func run(ctx context.Context, args []string) error {
 		line, err = kill(ctx, p, *seed, log)
 	case "examples":
 		line, err = examples(ctx, *seed, log)
+	case "weak-service":
+		line, err = weak(ctx, *seed, log)
+	case "outages":
+		line, err = outages(ctx, *seed, log)
 	case "kcat":
 		line, err = playKcat(ctx, log)
 	case "controls":
 		line, err = controls(ctx, *seed, *rule, log)
 	default:
-		return fmt.Errorf("there is no drill %q: kill, examples, kcat or controls", args[0])
+		return fmt.Errorf("there is no drill %q: kill, examples, weak-service, outages, kcat or controls", args[0])
 	}
 	if err != nil {
 		log.say("error: %v", err)
