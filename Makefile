@@ -18,7 +18,7 @@ generate:
 verify: generate
 	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
 
-.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples drill-weak-service drill-outages controls integration bench
+.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples drill-weak-service drill-outages drill-limit controls integration bench
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -86,6 +86,11 @@ drill-weak-service:
 # each down 21.6 minutes; no broker.
 drill-outages:
 	@go run ./test/integration/drill outages $(if $(SEED),-seed $(SEED))
+
+# 100,000 starts as fast as 64 connections send: all are accepted, and no API sees more
+# open requests than its limit, over two workers. QUICK=1 is 2,000.
+drill-limit:
+	@go run ./test/integration/drill limit $(if $(QUICK),-quick)
 
 # docs/protocol.md's examples by kcat alone, against a real Kafka and engine.
 drill-kcat:

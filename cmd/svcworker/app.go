@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -25,6 +26,8 @@ type app struct {
 	// ready is called when the worker runs, with the address of the admin server; for
 	// tests. May be nil.
 	ready func(admin string)
+	// reloadEvery is for tests. 0: reloadEvery.
+	reloadEvery time.Duration
 }
 
 func newApp() *app { return &app{stdout: os.Stdout, stderr: os.Stderr} }

@@ -68,6 +68,7 @@ const pulseLate = time.Minute
 
 // serve runs a worker until ctx ends.
 func (a *app) serve(ctx context.Context, config string, flags map[string]string) error {
+	seen, _ := os.ReadFile(config) // load says what is wrong
 	s, file, err := load(config, flags)
 	if err != nil {
 		return exitError{exitUsage, err}
@@ -93,7 +94,8 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 		return exitError{exitUsage, err}
 	}
 	cfg.HeartbeatInterval = min(time.Second, cfg.SessionTimeout/3) // 0: the default
-	cfg.Handlers, cfg.Services = file.Handlers()
+	live := httpbinding.NewLive(file)
+	cfg.Handlers, cfg.Services = live.Handlers()
 	m := newMetrics(cfg.Handlers)
 	cfg.Listener = m.listener()
 	alive := pulse.New(pulseLate, nil)
@@ -132,7 +134,7 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	if a.ready != nil {
 		a.ready(address)
 	}
-	<-ctx.Done()
+	a.reload(ctx, config, seen, live, log)
 	log.Info("worker stops", "drain_timeout", s.Drain)
 	if adm != nil {
 		adm.stopping.Store(true)

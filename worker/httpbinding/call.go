@@ -24,20 +24,7 @@ const (
 )
 
 // Handlers gives the file's handlers and the settings of its services.
-func (f *File) Handlers() ([]worker.Handler, map[string]worker.Service) {
-	var handlers []worker.Handler
-	services := map[string]worker.Service{}
-	for _, s := range f.Services {
-		services[s.Name] = worker.Service{Concurrency: s.Concurrency}
-		client, tokens := s.client(s.dial), s.tokenClient()
-		for _, t := range s.Tasks {
-			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
-				return t.do(ctx, client, tokens, call)
-			}, worker.WithTimeout(t.Timeout), worker.WithBeats()))
-		}
-	}
-	return handlers, services
-}
+func (f *File) Handlers() ([]worker.Handler, map[string]worker.Service) { return NewLive(f).Handlers() }
 
 // client is the service's HTTP client: its connections, none to anybody else.
 func (s *Service) client(policy dialPolicy) *http.Client {

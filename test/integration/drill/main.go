@@ -5,6 +5,7 @@
 //	go run ./test/integration/drill examples [-seed N]
 //	go run ./test/integration/drill weak-service [-seed N]
 //	go run ./test/integration/drill outages [-seed N]
+//	go run ./test/integration/drill limit [-quick]
 //	go run ./test/integration/drill kcat
 //	go run ./test/integration/drill controls
 //
@@ -39,11 +40,11 @@ var errNotOK = errors.New("not ok; the last line on standard output says what")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("which drill? kill, examples, weak-service, outages, kcat or controls")
+		return errors.New("which drill? kill, examples, weak-service, outages, limit, kcat or controls")
 	}
 	f := flag.NewFlagSet("drill "+args[0], flag.ExitOnError)
 	seed := f.Uint64("seed", uint64(time.Now().Unix()), "chooses who is hit and when")
-	quick := f.Bool("quick", false, "a smoke version of kill: fewer kills and runs, 90 s at most")
+	quick := f.Bool("quick", false, "a smoke version of kill and limit, 90 s at most")
 	bin := f.String("bin", "", "`folder` with the binaries of kill; default: they are built")
 	rule := f.String("rule", "", "the only rule that controls switches off")
 	if err := f.Parse(args[1:]); err != nil {
@@ -64,6 +65,8 @@ func run(ctx context.Context, args []string) error {
 		line, err = examples(ctx, *seed, log)
 	case "weak-service":
 		line, err = weak(ctx, *seed, log)
+	case "limit":
+		line, err = limit(ctx, *quick, log)
 	case "outages":
 		line, err = outages(ctx, *seed, log)
 	case "kcat":
@@ -71,7 +74,7 @@ func run(ctx context.Context, args []string) error {
 	case "controls":
 		line, err = controls(ctx, *seed, *rule, log)
 	default:
-		return fmt.Errorf("there is no drill %q: kill, examples, weak-service, outages, kcat or controls", args[0])
+		return fmt.Errorf("there is no drill %q: kill, examples, weak-service, outages, limit, kcat or controls", args[0])
 	}
 	if err != nil {
 		log.say("error: %v", err)

@@ -1,0 +1,106 @@
+package httpbinding
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/odradek/odradek/worker"
+)
+
+// Live is a file that may be replaced while its handlers are in use.
+type Live struct {
+	now atomic.Pointer[served]
+}
+
+// served is a file with the connections of its services.
+type served struct {
+	file  *File
+	tasks map[string]attached // by service.operation
+}
+
+type attached struct {
+	task           *Task
+	client, tokens *http.Client
+}
+
+// NewLive serves a file.
+func NewLive(f *File) *Live {
+	l := &Live{}
+	l.now.Store(serve(f))
+	return l
+}
+
+func serve(f *File) *served {
+	s := &served{file: f, tasks: map[string]attached{}}
+	for _, service := range f.Services {
+		client, tokens := service.client(service.dial), service.tokenClient()
+		for _, t := range service.Tasks {
+			s.tasks[t.key] = attached{t, client, tokens}
+		}
+	}
+	return s
+}
+
+// Handlers are those of the file's tasks, and the settings of its services. A call uses the
+// file that is there when it begins.
+func (l *Live) Handlers() ([]worker.Handler, map[string]worker.Service) {
+	var handlers []worker.Handler
+	services := map[string]worker.Service{}
+	for _, s := range l.now.Load().file.Services {
+		services[s.Name] = worker.Service{Concurrency: s.Concurrency}
+		for _, t := range s.Tasks {
+			key := t.key
+			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
+				b := l.now.Load().tasks[key]
+				return b.task.do(ctx, b.client, b.tokens, call)
+			}, worker.WithTimeout(t.Timeout), worker.WithBeats()))
+		}
+	}
+	return handlers, services
+}
+
+// Replace takes another file for the calls that begin from now on. What the worker was
+// started with cannot change under it: its services and operations, their concurrency and
+// timeouts. A file in which they differ is refused, and the old one stays.
+func (l *Live) Replace(f *File) error {
+	was := l.now.Load()
+	if before, after := shape(was.file), shape(f); !slices.Equal(before, after) {
+		return fmt.Errorf("services, operations, concurrency or timeouts differ (%s): restart the worker for that", difference(before, after))
+	}
+	l.now.Store(serve(f))
+	for _, b := range was.tasks {
+		b.client.CloseIdleConnections()
+	}
+	return nil
+}
+
+// shape is what a worker is started with.
+func shape(f *File) (lines []string) {
+	for _, s := range f.Services {
+		lines = append(lines, fmt.Sprintf("%s: concurrency %d", s.Name, s.Concurrency))
+		for _, t := range s.Tasks {
+			lines = append(lines, fmt.Sprintf("%s: timeout %v", t.key, t.Timeout))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func difference(before, after []string) string {
+	var out []string
+	for _, l := range after {
+		if !slices.Contains(before, l) {
+			out = append(out, "+ "+l)
+		}
+	}
+	for _, l := range before {
+		if !slices.Contains(after, l) {
+			out = append(out, "- "+l)
+		}
+	}
+	return strings.Join(out[:min(len(out), 5)], ", ")
+}
