@@ -130,7 +130,14 @@ func devHints(out io.Writer, cfg Config, bindings, addr string) {
 			services = append(services, s)
 		}
 		slices.Sort(services)
-		fmt.Fprintf(out, "  %s  calls %s; signals: %s\n", d.Type(), strings.Join(services, ", "), strings.Join(d.Signals(), ", "))
+		line := "  " + d.Type()
+		if len(services) > 0 {
+			line += "  calls " + strings.Join(services, ", ")
+		}
+		if signals := d.Signals(); len(signals) > 0 {
+			line += "; signals: " + strings.Join(signals, ", ")
+		}
+		fmt.Fprintln(out, line)
 	}
 	if bindings == "" {
 		fmt.Fprintln(out, "\nno --bindings: tasks wait for a service worker of yours (namespace "+devNamespace+")")

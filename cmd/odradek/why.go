@@ -86,7 +86,11 @@ func (a *app) reasons(ctx context.Context, c *client.HTTP, w *client.Workflow) (
 		return out
 	}
 	for i := range p.Tasks {
-		out = append(out, taskReason(id, &p.Tasks[i]))
+		r := taskReason(id, &p.Tasks[i])
+		if w.Paused && !p.Tasks[i].NextAt.IsZero() {
+			r.Detail, r.Do = strings.Replace(r.Detail, " goes out at "+moment(p.Tasks[i].NextAt), " waits until the run is resumed", 1), ""
+		}
+		out = append(out, r)
 	}
 	for _, t := range p.Timers {
 		out = append(out, reason{What: "timer", Detail: "due " + moment(t.Due)})
