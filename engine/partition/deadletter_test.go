@@ -58,3 +58,22 @@ func TestClosingEventsAreAlwaysWritten(t *testing.T) {
 		}
 	}
 }
+
+// TestFailedRunsLeaveRoomForRecords: runs take at most half of the places.
+func TestFailedRunsLeaveRoomForRecords(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, -1)
+	h.batch(t, func() {
+		for i := range deadLettersMax/2 - 1 {
+			h.step(t, fmt.Sprintf("garbage w%d", i))
+		}
+	})
+	for n, id := range []string{"first", "second"} {
+		h.batch(t, func() { h.step(t, "start "+id+" charge 1") })
+		h.batch(t, func() { h.step(t, "failed "+id+" 2 1 final") })
+		rows, err := h.store.ListDeadLetters(nil, record.CodeGivenUp, 10)
+		if err != nil || len(rows) != 1 || string(rows[0].Raw.Key) != "first" {
+			t.Fatalf("after %d runs %d are listed, %v", n+1, len(rows), err)
+		}
+	}
+}

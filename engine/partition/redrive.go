@@ -131,10 +131,11 @@ func (p *Partition) givenUpOrigin(run record.RunID) record.Origin {
 	return record.Origin{Topic: record.TopicHistory, Partition: p.cfg.Partition, Offset: int64(h & math.MaxInt64), LeaderEpoch: -1}
 }
 
-// givenUp lists a run among the dead letters that a task's failure has just closed.
+// givenUp lists a run among the dead letters that a task's failure has just closed. Half of
+// the places are left to records, which are nowhere else; a run is found by its status too.
 func (p *Partition) givenUp(e *entry, b *record.HistoryTaskFailed) {
 	r := &e.state.Run
-	if r.Status != record.StatusFailed && r.Status != record.StatusCancelled {
+	if r.Status != record.StatusFailed && r.Status != record.StatusCancelled || p.dlRows >= deadLettersMax/2 {
 		return
 	}
 	row := record.DeadLetterRow{
