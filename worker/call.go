@@ -64,6 +64,13 @@ func (s *service) work(j *job) {
 			ended.Outcome = OutcomeRetry
 		}
 	}
+	if !cut && !aborted {
+		if failure == pending {
+			s.judge(nil)
+		} else {
+			s.judge(failure)
+		}
+	}
 	ended.Duration = time.Since(begun)
 	s.worker.cfg.Listener.callEnded(ended)
 	if cut {

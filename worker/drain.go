@@ -35,7 +35,7 @@ func (s *service) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int
 			s.drop(p, errLost)
 		}
 	}
-	s.pool.setLimit(s.held())
+	s.setPermits()
 	s.log.Warn("partitions lost; their open calls are made again by others", "partitions", lost[s.topic])
 }
 
@@ -100,7 +100,7 @@ func (s *service) drain(ctx context.Context, ids []int32, wait time.Duration, ca
 			s.drop(p, cause)
 		}
 	}
-	s.pool.setLimit(s.held())
+	s.setPermits()
 }
 
 func (s *service) pendingOf(p *partition) int {

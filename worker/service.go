@@ -62,6 +62,7 @@ type service struct {
 
 	mu          sync.Mutex
 	parts       map[int32]*partition
+	breaker     breaker
 	joined      bool
 	refused     int       // results that Kafka refused since it was last said
 	refusedSaid time.Time // when that was
@@ -74,7 +75,7 @@ func newService(w *Worker, name string, handlers map[string]*Handler) *service {
 		handlers: handlers, operations: slices.Sorted(maps.Keys(handlers)),
 		permits: w.cfg.concurrency(name),
 		log:     w.cfg.Logger.With("service", name),
-		parts:   map[int32]*partition{}, made: make(chan struct{}),
+		parts:   map[int32]*partition{}, made: make(chan struct{}), breaker: breaker{state: breakerClosed},
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 	s.commits, s.endCommits = context.WithCancel(context.Background())
@@ -314,7 +315,7 @@ func (s *service) beginPartition(id int32, offset int64, prior progress) {
 	}
 	s.parts[id] = newPartition(id, offset, prior)
 	s.client.ResumeFetchPartitions(map[string][]int32{s.topic: {id}})
-	s.pool.setLimit(s.held())
+	s.setPermits()
 	s.log.Info("partition taken", "partition", id, "offset", offset, "finished_beyond", len(prior.Finished))
 }
 

@@ -211,6 +211,7 @@ type ServiceStatus struct {
 	Queued     int     // records that wait for a permit
 	Open       int     // records delivered and not finished
 	Paused     int     // partitions that are not fetched (W3)
+	Breaker    string  // closed, open, half-open
 }
 
 // Status gives a moment of each service, by name.
@@ -224,10 +225,11 @@ func (w *Worker) Status() []ServiceStatus {
 
 func (s *service) status() ServiceStatus {
 	st := ServiceStatus{Service: s.name}
-	st.Permits, st.Running, st.Queued = s.pool.counts()
+	_, st.Running, st.Queued = s.pool.counts()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Joined = s.joined
+	st.Permits = s.held()
+	st.Joined, st.Breaker = s.joined, string(s.breaker.state)
 	st.Partitions = slices.Sorted(maps.Keys(s.parts))
 	for _, p := range s.parts {
 		st.Open += p.offsets.open

@@ -86,6 +86,7 @@ var help = []struct{ name, kind, text string }{
 	{"odradek_worker_records_skipped_total", "counter", "Task records that were not started: finished by a former holder, repeated, undecodable."},
 	{"odradek_worker_call_seconds", "histogram", "Duration of attempts."},
 	{"odradek_worker_partitions", "gauge", "Task partitions that this worker holds."},
+	{"odradek_worker_breaker_open", "gauge", "1: the service is down, its tasks wait, and it is asked now and then."},
 	{"odradek_worker_paused_partitions", "gauge", "Of them not fetched, because the commit's metadata is full."},
 	{"odradek_worker_permits", "gauge", "Calls that may run at the same time."},
 	{"odradek_worker_running_calls", "gauge", "Calls under way."},
@@ -117,9 +118,14 @@ func (m *metrics) write(w io.Writer, status []worker.ServiceStatus) {
 	}
 	m.mu.Unlock()
 	for _, s := range status {
+		down := 0
+		if s.Breaker == "open" || s.Breaker == "half-open" {
+			down = 1
+		}
 		for name, v := range map[string]int{
 			"odradek_worker_partitions": len(s.Partitions), "odradek_worker_paused_partitions": s.Paused, "odradek_worker_permits": s.Permits,
 			"odradek_worker_running_calls": s.Running, "odradek_worker_queued_records": s.Queued, "odradek_worker_open_records": s.Open,
+			"odradek_worker_breaker_open": down,
 		} {
 			series[name] = append(series[name], fmt.Sprintf("%s{service=%q} %d", name, s.Service, v))
 		}

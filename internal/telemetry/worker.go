@@ -103,14 +103,15 @@ func WorkerReady(services []worker.ServiceStatus) error {
 
 // services reads gauges of services at scrape time.
 type services struct {
-	status                                               *atomic.Pointer[func() []worker.ServiceStatus]
-	partitions, paused, permits, running, queued, opened *prometheus.Desc
+	status                                                        *atomic.Pointer[func() []worker.ServiceStatus]
+	partitions, paused, breaker, permits, running, queued, opened *prometheus.Desc
 }
 
 func newServices(r registry, status *atomic.Pointer[func() []worker.ServiceStatus]) *services {
 	return &services{
 		status:     status,
 		partitions: r.desc("partitions", "Task partitions that this worker holds.", "service"),
+		breaker:    r.desc("breaker_open", "1: the service is down, its tasks wait, and it is asked now and then.", "service"),
 		paused:     r.desc("paused_partitions", "Of them not fetched, because the commit's metadata is full.", "service"),
 		permits:    r.desc("permits", "Calls that may run at the same time.", "service"),
 		running:    r.desc("running_calls", "Calls under way.", "service"),
@@ -121,7 +122,7 @@ func newServices(r registry, status *atomic.Pointer[func() []worker.ServiceStatu
 
 // Describe implements prometheus.Collector.
 func (s *services) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.partitions, s.paused, s.permits, s.running, s.queued, s.opened} {
+	for _, d := range []*prometheus.Desc{s.partitions, s.paused, s.breaker, s.permits, s.running, s.queued, s.opened} {
 		ch <- d
 	}
 }
@@ -138,6 +139,11 @@ func (s *services) Collect(ch chan<- prometheus.Metric) {
 		}
 		set(s.partitions, len(v.Partitions))
 		set(s.paused, v.Paused)
+		down := 0
+		if v.Breaker == "open" || v.Breaker == "half-open" {
+			down = 1
+		}
+		set(s.breaker, down)
 		set(s.permits, v.Permits)
 		set(s.running, v.Running)
 		set(s.queued, v.Queued)
