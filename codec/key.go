@@ -146,6 +146,46 @@ func GroupLen(key []byte) int {
 	return len(key)
 }
 
+// GroupWorkflow is the workflow ID in the key of a row of a run; nil for any other key. It
+// is part of the key.
+func GroupWorkflow(key []byte) []byte {
+	const from = 3
+	if n := GroupLen(key); n < len(key) {
+		return key[from : n-1]
+	}
+	return nil
+}
+
+// RunOfKey is the run in the key of a row of a run, or of an entry of the due index, the
+// listing or the index of attributes; false for any other key.
+func RunOfKey(key []byte) (run record.RunID, ok bool) {
+	from := GroupLen(key)
+	if from == len(key) && len(key) > 3 {
+		switch key[2] {
+		case kindDue:
+			from = len(key) - 8 - len(run)
+		case kindListing, kindIndex:
+			from = len(key) - len(run)
+		}
+	}
+	if from < 3 || len(key)-from < len(run) {
+		return run, false
+	}
+	return record.RunID(key[from:]), true
+}
+
+// FirstChunk reports whether the key is that of a run's first chunk, and of which run.
+func FirstChunk(key []byte) (run record.RunID, ok bool) {
+	if len(key) < 3 || key[2] != groupChunk || binary.BigEndian.Uint16(key) == slotPartition {
+		return run, false
+	}
+	n := GroupLen(key)
+	if len(key) != n+len(run)+4 || binary.BigEndian.Uint32(key[n+len(run):]) != 1 {
+		return run, false
+	}
+	return record.RunID(key[n:]), true
+}
+
 // AppendRowKey appends the key of a row of a run. no is zero for rows of which a
 // run has one.
 func AppendRowKey(dst []byte, kind RowKind, workflowID string, run record.RunID, no uint64) []byte {

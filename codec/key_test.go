@@ -149,6 +149,16 @@ func FuzzDecodeKey(f *testing.F) {
 		if !bytes.Equal(again, key) {
 			t.Fatalf("%x became %x (%+v)", key, again, k)
 		}
+		if run, ok := RunOfKey(key); ok != !k.Run.IsZero() || run != k.Run {
+			t.Fatalf("%x is of run %x, %v, not %x", key, run, ok, k.Run)
+		}
+		id := string(GroupWorkflow(key))
+		if k.Slot == slotPartition && id != "" || k.Slot != slotPartition && id != k.WorkflowID {
+			t.Fatalf("%x is of workflow %q, not %q", key, id, k.WorkflowID)
+		}
+		if run, ok := FirstChunk(key); ok != (k.Kind == RowChunk && k.No == 1) || ok && run != k.Run {
+			t.Fatalf("%+v: the first chunk is %v of %x", k, ok, run)
+		}
 	})
 }
 

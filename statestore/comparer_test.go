@@ -68,7 +68,7 @@ func TestUnknownWorkflowReadsNoBlock(t *testing.T) {
 	if err := s.Apply(enc.Rows, record.Checkpoint{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.db.Flush(); err != nil {
+	if err := errors.Join(s.write(), s.db.Flush()); err != nil {
 		t.Fatal(err)
 	}
 	before := s.db.Metrics().Filter

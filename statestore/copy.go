@@ -17,6 +17,11 @@ func (s *Store) CopyTo(dir string) error {
 		return err
 	}
 	defer s.release()
+	if !s.wal { // the copy has what is in tables and logs
+		if err := s.db.Flush(); err != nil {
+			return s.wrap(err, "copy the store to %s", dir)
+		}
+	}
 	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
 		return s.wrap(err, "copy the store to %s", dir)
 	}
@@ -27,7 +32,7 @@ func (s *Store) CopyTo(dir string) error {
 // is written. key and value are valid until fn returns.
 func ReadCopy(cfg Config, fn func(k codec.Key, value []byte) error) (err error) {
 	cfg = cfg.withDefaults()
-	s := &Store{dir: cfg.Dir, fs: cfg.FS, log: slog.New(slog.DiscardHandler)}
+	s := &Store{dir: cfg.Dir, fs: cfg.FS, log: slog.New(slog.DiscardHandler), behind: newWriteBehind()}
 	defer func() {
 		if p := recover(); p != nil { // what Pebble reads there was checked by nobody
 			err = fmt.Errorf("read the copy of a store in %s: %w: panic: %v", cfg.Dir, ErrCorrupt, p)

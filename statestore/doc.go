@@ -6,7 +6,8 @@
 //
 //	D1  The Checkpoint is written in the same Pebble batch as the rows that it
 //	    covers: whatever a crash leaves is a prefix of the batches, with the
-//	    Checkpoint of exactly that prefix.
+//	    Checkpoint of exactly that prefix. Batches wait a moment and are written
+//	    several at once (writebehind.go).
 //	D2  Nothing is synced. Lost batches are read from the changelog again.
 //	D3  A store that was filled by Apply and one that a Folder filled from the rows
 //	    that travel alone have the same Dump, byte for byte.

@@ -27,6 +27,11 @@ func (s *Store) listener() *pebble.EventListener {
 			}
 		},
 		DataCorruption: func(i pebble.DataCorruptionInfo) { s.suspect(i.String()) },
+		FlushEnd: func(i pebble.FlushInfo) {
+			if i.Err == nil {
+				s.behind.flushed()
+			}
+		},
 		DiskSlow: func(i pebble.DiskSlowInfo) {
 			s.events.slow.Add(1)
 			s.log.Warn("store: the disk is slow", "detail", i.String())
@@ -105,7 +110,7 @@ type Metrics struct {
 
 // Metrics reads the store's metrics; zero for a closed store.
 func (s *Store) Metrics() Metrics {
-	if s.acquire() != nil {
+	if s.enter() != nil {
 		return Metrics{}
 	}
 	defer s.release()

@@ -81,7 +81,7 @@ func (f *Folder) Pending() int {
 // keeps none of the bytes. ErrFormatNewer means that a newer release wrote the
 // row: the partition has to wait for it (K4).
 func (f *Folder) Fold(key, value []byte) error {
-	if err := f.s.acquire(); err != nil {
+	if err := f.s.enter(); err != nil {
 		return err
 	}
 	defer f.s.release()
@@ -270,7 +270,7 @@ func (f *Folder) state(k codec.Key) (*folded, error) {
 		return s, nil
 	}
 	if s = f.old[at]; s == nil {
-		state, err := loadRun(f.s.db, k.WorkflowID, k.Run)
+		state, err := loadRun(reader{Reader: f.s.db}, k.WorkflowID, k.Run)
 		if err != nil {
 			return nil, f.s.wrap(err, "load run %s of workflow %q", k.Run, k.WorkflowID)
 		}
@@ -305,7 +305,7 @@ func (f *Folder) flush(s *folded) error {
 // Commit writes what was folded since the last Commit in one Pebble batch, with
 // the Checkpoint that covers it (D1).
 func (f *Folder) Commit(cp record.Checkpoint) error {
-	if err := f.s.acquire(); err != nil {
+	if err := f.s.enter(); err != nil {
 		return err
 	}
 	defer f.s.release()
@@ -317,10 +317,12 @@ func (f *Folder) Commit(cp record.Checkpoint) error {
 			return f.s.wrap(err, "write the rows of run %s", s.Run.Run)
 		}
 		s.dirty = false
+		f.s.noteWritten(s.Run.WorkflowID)
 	}
 	if err := f.s.commit(f.batch, cp); err != nil {
 		return err
 	}
+	f.s.hold.settled(f.s.settled.Add(1))
 	err := f.batch.Close()
 	f.batch = nil
 	f.dirty = f.dirty[:0]

@@ -35,7 +35,6 @@ type holder struct {
 
 	fs   vfs.FS
 	path string
-	from uint64 // batches when it was opened
 	once sync.Once
 }
 
@@ -75,7 +74,7 @@ func (h *holder) write() error {
 
 // settled notes once that the store got far enough.
 func (h *holder) settled(batches uint64) {
-	if batches-h.from < settledEnough {
+	if batches < settledEnough {
 		return
 	}
 	h.once.Do(func() {

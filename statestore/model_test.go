@@ -246,6 +246,22 @@ func dump(t interface{ Fatal(...any) }, s *Store) string {
 	return b.String()
 }
 
+// pass is what time does to a store: what waits is written, and flushed.
+func pass(t *rapid.T, s *Store) {
+	n := rapid.IntRange(0, 5).Draw(t, "written, and how often flushed")
+	if n == 0 {
+		return
+	}
+	if err := s.write(); err != nil {
+		t.Fatal(err)
+	}
+	for range n - 1 {
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // explain names the rows of two dumps that differ.
 func explain(live, other string) string {
 	rows := map[string]int{}
@@ -282,6 +298,7 @@ func TestAFoldedStoreEqualsTheLiveOne(t *testing.T) {
 			if err := live.Apply(rows, cp); err != nil {
 				t.Fatal(err)
 			}
+			pass(t, live)
 		}
 		want := dump(t, live)
 
@@ -338,6 +355,7 @@ func TestLoadGivesTheStateThatWasFlushed(t *testing.T) {
 			if err := live.Apply(rows, cp); err != nil {
 				t.Fatal(err)
 			}
+			pass(t, live)
 		}
 		for id, s := range m.states {
 			got, err := live.Describe(id)

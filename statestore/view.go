@@ -16,11 +16,12 @@ import (
 // Load gives the workflow's current run, the newest, with everything open, or its
 // summary; nil if the workflow is unknown. It reads one state of the store (D5).
 func (s *Store) Load(workflowID string) (*machine.State, error) {
-	if err := s.acquire(); err != nil {
+	r, err := s.acquireOf(workflowID)
+	if err != nil {
 		return nil, err
 	}
 	defer s.release()
-	state, err := loadRun(s.db, workflowID, record.RunID{})
+	state, err := loadRun(r, workflowID, record.RunID{})
 	if err != nil {
 		return nil, s.wrap(err, "load workflow %q", workflowID)
 	}
@@ -29,11 +30,12 @@ func (s *Store) Load(workflowID string) (*machine.State, error) {
 
 // LoadRun is Load for one run of the workflow, current or not; nil if it is not there.
 func (s *Store) LoadRun(workflowID string, run record.RunID) (*machine.State, error) {
-	if err := s.acquire(); err != nil {
+	r, err := s.acquireOf(workflowID)
+	if err != nil {
 		return nil, err
 	}
 	defer s.release()
-	state, err := loadRun(s.db, workflowID, run)
+	state, err := loadRun(r, workflowID, run)
 	if err != nil {
 		return nil, s.wrap(err, "load run %s of workflow %q", run, workflowID)
 	}
@@ -46,7 +48,7 @@ func (s *Store) Describe(workflowID string) (*machine.State, error) { return s.L
 // loadRun reads the rows of one run, or, for the zero run ID, of the newest one;
 // nil if there are none. The rows of a run stand together, those of newer runs
 // behind those of older ones.
-func loadRun(r pebble.Reader, workflowID string, run record.RunID) (*machine.State, error) {
+func loadRun(r reader, workflowID string, run record.RunID) (*machine.State, error) {
 	prefix := codec.AppendRunPrefix(make([]byte, 0, len(workflowID)+32), workflowID)
 	lower, newest := prefix, run.IsZero()
 	if !newest {
@@ -87,8 +89,8 @@ func loadRun(r pebble.Reader, workflowID string, run record.RunID) (*machine.Sta
 }
 
 // newestRun is the run of the last row that begins with prefix.
-func newestRun(r pebble.Reader, prefix []byte) (run record.RunID, err error) {
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+func newestRun(r reader, prefix []byte) (run record.RunID, err error) {
+	it, err := r.iter(prefix, after(prefix))
 	if err != nil {
 		return run, err
 	}
@@ -147,7 +149,7 @@ func clone(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 // Chunk gives the history events of one chunk; machine.ErrNoChunk if it is not
 // there.
 func (s *Store) Chunk(workflowID string, run record.RunID, no uint32) ([]record.HistoryEvent, error) {
-	if err := s.acquire(); err != nil {
+	if _, err := s.acquireOf(workflowID); err != nil {
 		return nil, err
 	}
 	defer s.release()
@@ -168,7 +170,7 @@ func (s *Store) Chunk(workflowID string, run record.RunID, no uint32) ([]record.
 // Command finds which event a command ID became; false if it is not one of the
 // run's.
 func (s *Store) Command(workflowID string, run record.RunID, commandID string) (record.CommandRow, bool, error) {
-	if err := s.acquire(); err != nil {
+	if _, err := s.acquireOf(workflowID); err != nil {
 		return record.CommandRow{}, false, err
 	}
 	defer s.release()
@@ -189,13 +191,14 @@ func (s *Store) Command(workflowID string, run record.RunID, commandID string) (
 // KnownCommand reports whether a command ID is one of any run's of the workflow. It looks
 // once per run.
 func (s *Store) KnownCommand(workflowID, commandID string) (bool, error) {
-	if err := s.acquire(); err != nil {
+	r, err := s.acquireOf(workflowID)
+	if err != nil {
 		return false, err
 	}
 	defer s.release()
 	known := false
 	prefix := codec.AppendRunPrefix(nil, workflowID)
-	err := scanGroup(s.db, prefix, after(prefix), func(key, value []byte) (bool, error) {
+	err = scanGroup(r, prefix, after(prefix), func(key, value []byte) (bool, error) {
 		kind, run, _, err := codec.DecodeRowKey(key[len(prefix):])
 		switch {
 		case err != nil:
@@ -228,7 +231,7 @@ func (s *Store) Commands(workflowID string, run record.RunID) ([]record.CommandR
 
 func (s *Store) commands(workflowID string, run record.RunID) (rows []record.CommandRow, err error) {
 	prefix := codec.AppendCommandKey(nil, workflowID, run, "")
-	err = scanGroup(s.db, prefix, after(prefix), func(key, value []byte) (bool, error) {
+	err = scanGroup(reader{Reader: s.db}, prefix, after(prefix), func(key, value []byte) (bool, error) {
 		k := codec.Key{WorkflowID: workflowID, Run: run, CommandID: string(key[len(prefix):])}
 		return true, add(&rows, codec.DecodeCommandRow, k, value)
 	})
@@ -371,8 +374,9 @@ func (s *Store) History(workflowID string, run record.RunID, from uint64, n int)
 		return nil, err
 	}
 	defer s.release()
-	snap := s.db.NewSnapshot()
-	defer snap.Close()
+	db := s.db.NewSnapshot()
+	defer db.Close()
+	snap := reader{Reader: db}
 	state, err := loadRun(snap, workflowID, run)
 	if err != nil {
 		return nil, s.wrap(err, "load run %s of workflow %q", run, workflowID)
@@ -387,7 +391,7 @@ func (s *Store) History(workflowID string, run record.RunID, from uint64, n int)
 	return events, nil
 }
 
-func history(r pebble.Reader, run *record.RunRow, from uint64, n int) ([]record.HistoryEvent, error) {
+func history(r reader, run *record.RunRow, from uint64, n int) ([]record.HistoryEvent, error) {
 	var events []record.HistoryEvent
 	if from > run.Events || n <= 0 {
 		return nil, nil

@@ -239,6 +239,9 @@ func (c *committer) endTransaction(b, prev *batch) error {
 		if err := c.store.Apply(b.Rows, c.checkpoint(b)); err != nil {
 			return err
 		}
+		if _, _, err := c.store.Checkpoint(); err != nil { // a read has it written at once
+			return err
+		}
 	}
 	if err := f.At(fault.BeforeEnd); err != nil {
 		return errCrashed{err}

@@ -112,7 +112,7 @@ type Limits struct {
 	// StoreCacheBytes is the block cache of all stores together. Default 64 MiB.
 	StoreCacheBytes int64
 	// StoreMemTableBytes is memtables of all stores together: each gets its share by the
-	// number of partitions, from 1 MiB to 64 MiB. Default 96 MiB.
+	// number of partitions, from 1 MiB to 32 MiB. Default 96 MiB.
 	StoreMemTableBytes int64
 	// StoreDisableWAL leaves the store's log out. Right either way: what is lost is
 	// read from Kafka again.
@@ -156,9 +156,9 @@ func (l Limits) WithDefaults() Limits {
 
 // memTableBytes is the memtable of one of so many stores. A larger one is flushed
 // and compacted less often, which in a chain of tasks on one partition took a quarter
-// of the CPU time with 4 MiB (measured); beyond the bound little is gained.
+// of the CPU time with 4 MiB (measured); beyond the bound nothing is gained.
 func (l Limits) memTableBytes(stores int32) uint64 {
-	return uint64(min(max(l.StoreMemTableBytes/int64(max(stores, 1)), 1<<20), 64<<20))
+	return uint64(min(max(l.StoreMemTableBytes/int64(max(stores, 1)), 1<<20), 32<<20))
 }
 
 // WithDefaults fills what is zero.

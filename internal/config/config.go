@@ -114,8 +114,8 @@ type Retention struct {
 type Store struct {
 	CacheBytes    int64 // block cache of all stores together, 1 MiB to 1 TiB. Default 64 MiB
 	MemTableBytes int64 // memtables of all stores together, 1 MiB to 1 TiB. Default 96 MiB
-	// WAL writes a log ahead; without it more is restored from Kafka after a crash.
-	// Default true.
+	// WAL writes a log ahead. Without it the last ten seconds are restored from Kafka after
+	// a crash. Default false.
 	WAL bool
 }
 

@@ -58,7 +58,7 @@ func defaults() config.Engine {
 		API: config.API{Listen: "127.0.0.1:8080"}, Admin: config.Admin{Listen: "127.0.0.1:8081"},
 		Topics: config.Topics{Partitions: 24, CanPurge: true, Services: map[string]int32{}}, Cache: config.Cache{Runs: 20000},
 		Retention: config.Retention{Completed: 168 * time.Hour, Summary: 720 * time.Hour},
-		Store:     config.Store{CacheBytes: 64 << 20, MemTableBytes: 96 << 20, WAL: true}, Log: config.Log{Level: "info", Format: "auto"},
+		Store:     config.Store{CacheBytes: 64 << 20, MemTableBytes: 96 << 20}, Log: config.Log{Level: "info", Format: "auto"},
 	}
 }
 

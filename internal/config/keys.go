@@ -77,7 +77,7 @@ func keys() []key {
 		{"refuse_unknown_types", "bool", "false", "make starts of unknown workflow types dead letters", allowedBool, boolean(func(c *Engine) *bool { return &c.RefuseUnknownTypes })},
 		{"store.cache_bytes", "size", "64MiB", "block cache of all stores together", "a size from 1MiB to 1TiB, such as 64MiB", size(1<<20, 1<<40, func(c *Engine) *int64 { return &c.Store.CacheBytes })},
 		{"store.mem_table_bytes", "size", "96MiB", "memtables of all stores together", "a size from 1MiB to 1TiB, such as 96MiB", size(1<<20, 1<<40, func(c *Engine) *int64 { return &c.Store.MemTableBytes })},
-		{"store.wal", "bool", "true", "write a log ahead of the store: less to restore after a crash", allowedBool, boolean(func(c *Engine) *bool { return &c.Store.WAL })},
+		{"store.wal", "bool", "false", "write a log ahead of the store: less than ten seconds to restore after a crash", allowedBool, boolean(func(c *Engine) *bool { return &c.Store.WAL })},
 		{"log.level", "level", "info", "debug, info, warn or error", "debug, info, warn or error", oneOf(func(c *Engine) *string { return &c.Log.Level }, "debug", "info", "warn", "error")},
 		{"log.format", "format", "auto", "auto (text on a terminal, otherwise json), text or json", "auto, text or json", oneOf(func(c *Engine) *string { return &c.Log.Format }, "auto", "text", "json")},
 	}
