@@ -76,6 +76,9 @@ func (s *service) judge(f *record.Failure) {
 		}
 		return
 	}
+	if f.RetryAfter > 0 { // it says itself that the rate is too high for it
+		s.pool.pause(min(f.RetryAfter, breakerPauseMax))
+	}
 	b.failures++
 	switch {
 	case b.state == breakerOpen, b.state == breakerClosed && b.failures < breakerFailures:
@@ -109,5 +112,10 @@ func (b *breaker) stop() {
 }
 
 // setPermits gives the pool the permits of the held partitions, as far as the breaker lets
-// them be used. s.mu is held.
-func (s *service) setPermits() { s.pool.setLimit(s.breaker.limit(s.held())) }
+// them be used, and their part of the rate. s.mu is held.
+func (s *service) setPermits() {
+	if s.rate.Calls > 0 {
+		s.pool.setRate(s.heldRate())
+	}
+	s.pool.setLimit(s.breaker.limit(s.held()))
+}

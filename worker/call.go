@@ -14,10 +14,11 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
-// work does one job on a goroutine of the pool: one attempt, and its report.
-func (s *service) work(j *job) {
+// work does one job on a goroutine of the pool: one attempt, and its report. called is
+// false if no handler was called.
+func (s *service) work(j *job) (called bool) {
 	if !s.begin(j) {
-		return
+		return false
 	}
 	if fault.Off(fault.WorkerAck) {
 		s.finished(j)
@@ -26,7 +27,7 @@ func (s *service) work(j *job) {
 	task, err := codec.DecodeTask(j.rec.Key, j.rec.Value, headers)
 	if err != nil {
 		s.undecodable(j, headers, err)
-		return
+		return false
 	}
 	call := &Call{
 		Service: s.name, Operation: task.Operation, WorkflowID: task.WorkflowID, WorkflowType: task.Type,
@@ -38,8 +39,9 @@ func (s *service) work(j *job) {
 	if !wanted {
 		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeCancelled})
 		s.finished(j)
-		return
+		return false
 	}
+	called = s.handlers[call.Operation] != nil && !j.died
 	begun := time.Now()
 	if task.Started {
 		call.beats.start()
@@ -75,14 +77,15 @@ func (s *service) work(j *job) {
 	s.worker.cfg.Listener.callEnded(ended)
 	if cut {
 		s.givenUp(j)
-		return
+		return called
 	}
 	if aborted || failure == pending { // nobody waits for its failure; or somebody else answers
 		s.finished(j)
-		return
+		return called
 	}
 	fault.At(fault.WorkerResult)
 	s.report(j, call, result, failure)
+	return called
 }
 
 // pending stands for a task that is completed from outside.

@@ -73,6 +73,10 @@ type Service struct {
 	// service: each of its M task partitions carries its share of the permits, so M
 	// may not exceed it (W2). Default 64, at most 1024.
 	Concurrency int
+	// Rate is how many calls begin in a time, over all workers of the service, divided
+	// like the permits. A call that the service answers with Retry-After pauses the
+	// worker's part of it for so long, up to 30 s. Default: no limit.
+	Rate Rate
 }
 
 // WithDefaults fills what is zero.
@@ -142,6 +146,9 @@ func (c Config) Validate() error {
 		}
 		if n := c.Services[service].Concurrency; n < 0 || n > concurrencyMax {
 			bad("concurrency of service %q is %d; allowed are 1 to %d", service, n, concurrencyMax)
+		}
+		if p := c.Services[service].Rate.problem(); p != "" {
+			bad("rate of service %q: %s", service, p)
 		}
 	}
 	for _, d := range []struct {

@@ -1,6 +1,9 @@
 package worker
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // pool runs jobs on at most limit goroutines. They are started when there is work
 // and stay; handlers that return at once are run one after the other without a
@@ -8,9 +11,10 @@ import "sync"
 //
 // The limit is the number of permits that the held partitions carry (W2). It may
 // fall while calls run: they keep their goroutine to the end, and nothing is
-// started until enough have ended.
+// started until enough have ended. With a rate, a job also needs a token of the
+// bucket, which fills at the rate that the held partitions carry.
 type pool struct {
-	run func(*job)
+	run func(*job) (called bool)
 	wg  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -21,9 +25,15 @@ type pool struct {
 	idle    int // of them waiting
 	busy    int // of them in run
 	closed  bool
+
+	rate   *bucket     // nil: no limit
+	timer  *time.Timer // until a token comes
+	timing bool        // it runs: nobody looks before
 }
 
-func newPool(run func(*job)) *pool {
+// newPool makes a pool without permits. run tells whether it called anything: only that
+// spends a token.
+func newPool(run func(*job) (called bool)) *pool {
 	p := &pool{run: run}
 	p.wake.L = &p.mu
 	return p
@@ -49,7 +59,7 @@ func (p *pool) put(jobs []*job) {
 // calls it again, so that many wake only while there is enough to do. p.mu is held.
 func (p *pool) more() {
 	switch {
-	case p.queue.len() == 0:
+	case p.queue.len() == 0 || p.timing:
 	case p.idle > 0:
 		p.wake.Signal()
 	case p.running < p.limit:
@@ -64,24 +74,64 @@ func (p *pool) work() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		for p.queue.len() == 0 && !p.closed && p.running <= p.limit {
+		j := p.next()
+		for j == nil && !p.closed && p.running <= p.limit {
 			p.idle++
 			p.wake.Wait()
 			p.idle--
+			j = p.next()
 		}
-		if p.closed || p.running > p.limit {
+		if j == nil {
 			p.running--
 			p.more()
 			return
 		}
-		j := p.queue.pop()
 		p.more()
 		p.busy++
 		p.mu.Unlock()
-		p.run(j)
+		called := p.run(j)
 		p.mu.Lock()
 		p.busy--
+		if !called && p.rate != nil {
+			p.rate.giveBack()
+			p.look()
+		}
 	}
+}
+
+// next gives a job that may start now, or none. p.mu is held.
+func (p *pool) next() *job {
+	if p.queue.len() == 0 || p.closed || p.running > p.limit || p.timing {
+		return nil
+	}
+	if p.rate != nil {
+		if wait := p.rate.take(time.Now()); wait > 0 {
+			p.timing = true
+			if p.timer == nil {
+				p.timer = time.AfterFunc(wait, p.due)
+			} else {
+				p.timer.Reset(wait)
+			}
+			return nil
+		}
+	}
+	return p.queue.pop()
+}
+
+// due is called when a token has come.
+func (p *pool) due() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.look()
+}
+
+// look lets the queue be looked at now, whatever was waited for. p.mu is held.
+func (p *pool) look() {
+	if p.timing {
+		p.timer.Stop()
+		p.timing = false
+	}
+	p.more()
 }
 
 // setLimit changes the number of permits.
@@ -93,11 +143,35 @@ func (p *pool) setLimit(n int) {
 	p.more()
 }
 
-// counts gives permits, calls under way and jobs that wait.
-func (p *pool) counts() (limit, busy, queued int) {
+// setRate changes what the held partitions carry of the service's rate. Tokens of a
+// partition that has come are still to come.
+func (p *pool) setRate(perSecond float64, burst int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.limit, p.busy, p.queue.len()
+	if p.rate == nil {
+		p.rate = &bucket{}
+	}
+	p.rate.set(time.Now(), perSecond, float64(burst))
+	p.look()
+}
+
+// pause starts nothing for d, and lets no token come meanwhile. Without a rate it does
+// nothing.
+func (p *pool) pause(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rate != nil {
+		now := time.Now()
+		p.rate.pause(now, now.Add(d))
+		p.look()
+	}
+}
+
+// counts gives calls under way, jobs that wait, and whether they wait for a token.
+func (p *pool) counts() (busy, queued int, rated bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.busy, p.queue.len(), p.timing
 }
 
 // close drops what waits and lets the goroutines end; it does not wait for calls.
@@ -106,6 +180,7 @@ func (p *pool) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.queue = jobQueue{}
+	p.look()
 	p.wake.Broadcast()
 }
 

@@ -39,6 +39,7 @@ type service struct {
 	handlers   map[string]*Handler
 	operations []string // sorted, for people
 	permits    int      // of the whole service
+	rate       Rate     // of the whole service; its defaults are filled in by start
 	partitions int32    // M of the task topic
 	log        *slog.Logger
 
@@ -73,9 +74,9 @@ func newService(w *Worker, name string, handlers map[string]*Handler) *service {
 	s := &service{
 		worker: w, name: name, topic: w.names.Tasks(name), group: w.names.ServiceGroup(name),
 		handlers: handlers, operations: slices.Sorted(maps.Keys(handlers)),
-		permits: w.cfg.concurrency(name),
-		log:     w.cfg.Logger.With("service", name),
-		parts:   map[int32]*partition{}, made: make(chan struct{}), breaker: breaker{state: breakerClosed},
+		permits: w.cfg.concurrency(name), rate: w.cfg.Services[name].Rate,
+		log:   w.cfg.Logger.With("service", name),
+		parts: map[int32]*partition{}, made: make(chan struct{}), breaker: breaker{state: breakerClosed},
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 	s.commits, s.endCommits = context.WithCancel(context.Background())
@@ -104,6 +105,11 @@ func (s *service) start(ctx context.Context) error {
 	if s.permits < int(s.partitions) {
 		return fmt.Errorf("%w: concurrency of service %s is %d, but %s has %d partitions, which each need a permit (W2); raise it to at least %d, or create the topic with fewer partitions",
 			ErrConfig, s.name, s.permits, s.topic, s.partitions, s.partitions)
+	}
+	s.rate = s.rate.withDefaults(int(s.partitions))
+	if s.rate.Calls > 0 && s.rate.Burst < int(s.partitions) {
+		return fmt.Errorf("%w: the burst of service %s is %d, but %s has %d partitions, which each need a token (W2); raise it to at least %d, or create the topic with fewer partitions",
+			ErrConfig, s.name, s.rate.Burst, s.topic, s.partitions, s.partitions)
 	}
 	defer close(s.made)
 	client, err := s.worker.cfg.client(
@@ -331,10 +337,16 @@ func (s *service) drop(p *partition, cause error) {
 func (s *service) held() int {
 	n := 0
 	for id := range s.parts {
-		n += s.permits / int(s.partitions)
-		if int(id) < s.permits%int(s.partitions) {
-			n++
-		}
+		n += share(s.permits, int(s.partitions), id)
 	}
 	return n
+}
+
+// heldRate is what the held partitions carry of the service's rate: calls per second, and
+// their burst.
+func (s *service) heldRate() (perSecond float64, burst int) {
+	for id := range s.parts {
+		burst += share(s.rate.Burst, int(s.partitions), id)
+	}
+	return s.rate.perSecond() * float64(len(s.parts)) / float64(s.partitions), burst
 }

@@ -174,6 +174,7 @@ func TestStartRefuses(t *testing.T) {
 	}{
 		"topic":   {Config{Handlers: []Handler{HandleRaw("email", "send", echo("").Call)}}, "topic is missing: t.tasks.email of service email; run `engine topics create`"},
 		"permits": {Config{Handlers: []Handler{echo("charge")}, Services: map[string]Service{testService: {Concurrency: 3}}}, "concurrency of service payment is 3, but t.tasks.payment has 4 partitions, which each need a permit (W2); raise it to at least 4"},
+		"burst":   {Config{Handlers: []Handler{echo("charge")}, Services: map[string]Service{testService: {Rate: Rate{Calls: 50, Burst: 3}}}}, "the burst of service payment is 3, but t.tasks.payment has 4 partitions, which each need a token (W2); raise it to at least 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -202,7 +203,7 @@ func TestConfigIsChecked(t *testing.T) {
 	_, err := New(Config{
 		Namespace:         "a b",
 		Handlers:          []Handler{echo("charge"), echo("charge"), {Service: "engine", Operation: "x"}},
-		Services:          map[string]Service{"email": {}, testService: {Concurrency: 5000}},
+		Services:          map[string]Service{"email": {}, testService: {Concurrency: 5000, Rate: Rate{Burst: 2}}},
 		HeartbeatInterval: 20 * time.Second,
 	})
 	if err == nil {
@@ -211,6 +212,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for _, want := range []string{
 		`namespace "a b" is not a name`, "Kafka is missing", "payment.charge has two handlers", `service "engine" would share the engine's consumer group`,
 		"the handler of engine.x has no function", `service "email" has settings and no handler`, `concurrency of service "payment" is 5000; allowed are 1 to 1024`,
+		`rate of service "payment": it has a burst or a time, and no number of calls`,
 		"HeartbeatInterval 20s must be shorter than SessionTimeout 10s",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -203,15 +203,17 @@ func (w *Worker) Stop(ctx context.Context) error {
 
 // ServiceStatus is a moment of one service.
 type ServiceStatus struct {
-	Service    string
-	Joined     bool    // the group gave or refused partitions at least once
-	Partitions []int32 // held, ascending
-	Permits    int     // of the held partitions (W2)
-	Running    int     // calls under way
-	Queued     int     // records that wait for a permit
-	Open       int     // records delivered and not finished
-	Paused     int     // partitions that are not fetched (W3)
-	Breaker    string  // closed, open, half-open
+	Service     string
+	Joined      bool    // the group gave or refused partitions at least once
+	Partitions  []int32 // held, ascending
+	Permits     int     // of the held partitions (W2)
+	Rate        float64 // calls per second that they carry; 0: no limit
+	RateLimited bool    // queued records wait for the rate
+	Running     int     // calls under way
+	Queued      int     // records that wait for a permit
+	Open        int     // records delivered and not finished
+	Paused      int     // partitions that are not fetched (W3)
+	Breaker     string  // closed, open, half-open
 }
 
 // Status gives a moment of each service, by name.
@@ -225,10 +227,13 @@ func (w *Worker) Status() []ServiceStatus {
 
 func (s *service) status() ServiceStatus {
 	st := ServiceStatus{Service: s.name}
-	_, st.Running, st.Queued = s.pool.counts()
+	st.Running, st.Queued, st.RateLimited = s.pool.counts()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Permits = s.held()
+	if s.rate.Calls > 0 {
+		st.Rate, _ = s.heldRate()
+	}
 	st.Joined, st.Breaker = s.joined, string(s.breaker.state)
 	st.Partitions = slices.Sorted(maps.Keys(s.parts))
 	for _, p := range s.parts {

@@ -42,10 +42,10 @@ func (a *app) check(path string, opts httpbinding.Options) error {
 		return exitError{code: exitProblems}
 	}
 	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "TASK\tREQUEST\tTIMEOUT\tCONCURRENCY")
+	fmt.Fprintln(tw, "TASK\tREQUEST\tTIMEOUT\tCONCURRENCY\tRATE")
 	for _, s := range file.Services {
 		for _, t := range s.Tasks {
-			fmt.Fprintf(tw, "%s.%s\t%s\t%s\t%d\n", s.Name, t.Operation, t, t.Timeout, s.Concurrency)
+			fmt.Fprintf(tw, "%s.%s\t%s\t%s\t%d\t%s\n", s.Name, t.Operation, t, t.Timeout, s.Concurrency, s.Rate)
 		}
 	}
 	return tw.Flush()

@@ -89,6 +89,8 @@ var help = []struct{ name, kind, text string }{
 	{"odradek_worker_breaker_open", "gauge", "1: the service is down, its tasks wait, and it is asked now and then."},
 	{"odradek_worker_paused_partitions", "gauge", "Of them not fetched, because the commit's metadata is full."},
 	{"odradek_worker_permits", "gauge", "Calls that may run at the same time."},
+	{"odradek_worker_rate_calls_per_second", "gauge", "Calls that may begin in a second; absent: no limit."},
+	{"odradek_worker_rate_limited", "gauge", "1: queued records wait for the rate."},
 	{"odradek_worker_running_calls", "gauge", "Calls under way."},
 	{"odradek_worker_queued_records", "gauge", "Records that wait for a permit."},
 	{"odradek_worker_open_records", "gauge", "Records delivered and not finished."},
@@ -118,14 +120,21 @@ func (m *metrics) write(w io.Writer, status []worker.ServiceStatus) {
 	}
 	m.mu.Unlock()
 	for _, s := range status {
-		down := 0
+		down, rated := 0, 0
 		if s.Breaker == "open" || s.Breaker == "half-open" {
 			down = 1
+		}
+		if s.RateLimited {
+			rated = 1
+		}
+		if s.Rate > 0 {
+			const name = "odradek_worker_rate_calls_per_second"
+			series[name] = append(series[name], fmt.Sprintf("%s{service=%q} %g", name, s.Service, s.Rate))
 		}
 		for name, v := range map[string]int{
 			"odradek_worker_partitions": len(s.Partitions), "odradek_worker_paused_partitions": s.Paused, "odradek_worker_permits": s.Permits,
 			"odradek_worker_running_calls": s.Running, "odradek_worker_queued_records": s.Queued, "odradek_worker_open_records": s.Open,
-			"odradek_worker_breaker_open": down,
+			"odradek_worker_breaker_open": down, "odradek_worker_rate_limited": rated,
 		} {
 			series[name] = append(series[name], fmt.Sprintf("%s{service=%q} %d", name, s.Service, v))
 		}

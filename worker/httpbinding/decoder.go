@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/odradek/odradek/internal/spell"
+	"github.com/odradek/odradek/worker"
 )
 
 // nodesMax bounds the nodes of a file with its aliases written out: a few lines of
@@ -146,6 +147,25 @@ func (d *decoder) integer(n *yaml.Node, key string, least, most int) int {
 		return v
 	}
 	return 0
+}
+
+// rate reads calls in a time.
+func (d *decoder) rate(n *yaml.Node, key string) worker.Rate {
+	r, err := worker.ParseRate(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		d.problem(n, key, fmt.Sprintf("%q is not a rate from 1 to a million calls", n.Value), "Write calls per second, minute or hour: 50/s, 600/m, 1000/h")
+		return worker.Rate{}
+	}
+	return r
+}
+
+// burst completes a rate.
+func (d *decoder) burst(n *yaml.Node, key string, r *worker.Rate) {
+	if r.Calls == 0 {
+		d.problem(n, key, "a burst is of a rate, and there is none", "Write rate beside it, such as 50/s, or remove it")
+		return
+	}
+	r.Burst = d.integer(n, key, 1, burstMax)
 }
 
 // size reads a number of bytes, such as 65536, 64KB or 2MB.

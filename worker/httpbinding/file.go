@@ -15,12 +15,14 @@ import (
 
 	"github.com/odradek/odradek/internal/spell"
 	"github.com/odradek/odradek/topology"
+	"github.com/odradek/odradek/worker"
 )
 
 // Limits of a file. What an API needs beyond them belongs into a handler in Go.
 const (
 	concurrencyDefault   = 32
 	concurrencyMax       = 1024
+	burstMax             = 1_000_000
 	timeoutDefault       = 30 * time.Second
 	timeoutMax           = 24 * time.Hour
 	retryAfterMaxDefault = 10 * time.Minute
@@ -44,8 +46,9 @@ type File struct {
 // Service is one API.
 type Service struct {
 	Name        string
-	Concurrency int     // calls at the same time, over all workers
-	Tasks       []*Task // in the file's order
+	Concurrency int         // calls at the same time, over all workers
+	Rate        worker.Rate // calls that begin in a time, over all workers; zero: no limit
+	Tasks       []*Task     // in the file's order
 
 	base    *url.URL // scheme, host, port and path prefix of every request
 	timeout time.Duration
@@ -189,10 +192,12 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 		d.problem(k, s.Name, err.Error(), "")
 	}
 	key := s.Name
-	var base, cidrs, tasks, credentials, certificates *yaml.Node
+	var base, cidrs, tasks, credentials, certificates, burst *yaml.Node
 	d.fields(n, key, map[string]func(string, *yaml.Node){
 		"base_url":           func(_ string, v *yaml.Node) { base = v },
 		"concurrency":        func(key string, v *yaml.Node) { s.Concurrency = d.integer(v, key, 1, concurrencyMax) },
+		"rate":               func(key string, v *yaml.Node) { s.Rate = d.rate(v, key) },
+		"burst":              func(_ string, v *yaml.Node) { burst = v },
 		"timeout":            func(key string, v *yaml.Node) { s.timeout = d.duration(v, key, timeoutMax) },
 		"headers":            func(key string, v *yaml.Node) { s.headers = d.headers(v, key) },
 		"auth":               func(_ string, v *yaml.Node) { credentials = v },
@@ -204,6 +209,9 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 		"statuses":           func(key string, v *yaml.Node) { s.statuses = d.statuses(v, key) },
 		"tasks":              func(_ string, v *yaml.Node) { tasks = v },
 	})
+	if burst != nil { // behind rate
+		d.burst(burst, join(key, "burst"), &s.Rate)
+	}
 	if cidrs != nil {
 		d.cidrs(cidrs, join(key, "allow_cidrs"), s)
 	}

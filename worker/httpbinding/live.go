@@ -51,7 +51,7 @@ func (l *Live) Handlers() ([]worker.Handler, map[string]worker.Service) {
 	var handlers []worker.Handler
 	services := map[string]worker.Service{}
 	for _, s := range l.now.Load().file.Services {
-		services[s.Name] = worker.Service{Concurrency: s.Concurrency}
+		services[s.Name] = worker.Service{Concurrency: s.Concurrency, Rate: s.Rate}
 		for _, t := range s.Tasks {
 			key := t.key
 			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
@@ -64,12 +64,12 @@ func (l *Live) Handlers() ([]worker.Handler, map[string]worker.Service) {
 }
 
 // Replace takes another file for the calls that begin from now on. What the worker was
-// started with cannot change under it: its services and operations, their concurrency and
+// started with cannot change under it: its services and operations, their limits and
 // timeouts. A file in which they differ is refused, and the old one stays.
 func (l *Live) Replace(f *File) error {
 	was := l.now.Load()
 	if before, after := shape(was.file), shape(f); !slices.Equal(before, after) {
-		return fmt.Errorf("services, operations, concurrency or timeouts differ (%s): restart the worker for that", difference(before, after))
+		return fmt.Errorf("services, operations, limits or timeouts differ (%s): restart the worker for that", difference(before, after))
 	}
 	l.now.Store(serve(f))
 	for _, b := range was.tasks {
@@ -81,7 +81,7 @@ func (l *Live) Replace(f *File) error {
 // shape is what a worker is started with.
 func shape(f *File) (lines []string) {
 	for _, s := range f.Services {
-		lines = append(lines, fmt.Sprintf("%s: concurrency %d", s.Name, s.Concurrency))
+		lines = append(lines, fmt.Sprintf("%s: concurrency %d", s.Name, s.Concurrency), fmt.Sprintf("%s: rate %s burst %d", s.Name, s.Rate, s.Rate.Burst))
 		for _, t := range s.Tasks {
 			lines = append(lines, fmt.Sprintf("%s: timeout %v", t.key, t.Timeout))
 		}
