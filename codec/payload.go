@@ -61,7 +61,7 @@ func DecodePayload(payload []byte, out any) error {
 	if name, _, ok := SplitProto(payload); ok {
 		return fmt.Errorf("the payload is a Protobuf message %s, want JSON of %s", name, t)
 	}
-	return json.Unmarshal(payload, out)
+	return DecodeJSON(payload, out, false)
 }
 
 var messageType = reflect.TypeFor[proto.Message]()

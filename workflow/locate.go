@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/odradek/odradek/codec"
 )
 
 // fieldError says which field of a payload does not fit.
@@ -127,7 +129,7 @@ func locateElements(path string, raw []byte, t reflect.Type, s strictness) *fiel
 
 // leaf tries a value that has no members of its own.
 func leaf(path string, raw []byte, t reflect.Type, s strictness) *fieldError {
-	err := unmarshal(raw, reflect.New(t).Interface(), s)
+	err := codec.DecodeJSON(raw, reflect.New(t).Interface(), bool(s))
 	if err == nil {
 		return nil
 	}
@@ -193,7 +195,7 @@ func join(path, name string) string {
 // syntax says where raw stops being JSON.
 func syntax(raw []byte) error {
 	var v json.RawMessage
-	err := unmarshal(raw, &v, strict)
+	err := codec.DecodeJSON(raw, &v, bool(strict))
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("is not JSON at byte %d: %w", syntax.Offset, err)
 	}

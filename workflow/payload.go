@@ -2,10 +2,7 @@ package workflow
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
 
 	"google.golang.org/protobuf/proto"
@@ -48,7 +45,7 @@ func decode[T any](payload []byte, s strictness) (v T, err error) {
 	if name, _, ok := codec.SplitProto(payload); ok {
 		return v, fmt.Errorf("the payload is a Protobuf message %s, want JSON of %s", name, wants(t))
 	}
-	if err = unmarshal(payload, &v, s); err == nil {
+	if err = codec.DecodeJSON(payload, &v, bool(s)); err == nil {
 		return v, nil
 	}
 	var zero T
@@ -68,22 +65,6 @@ func message[T any]() (proto.Message, bool) {
 		return nil, false
 	}
 	return reflect.New(t.Elem()).Interface().(proto.Message), true
-}
-
-// unmarshal fills what v points to.
-func unmarshal(payload []byte, v any, s strictness) error {
-	if s == lenient {
-		return json.Unmarshal(payload, v)
-	}
-	d := json.NewDecoder(bytes.NewReader(payload))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("more follows the JSON value at byte %d", d.InputOffset())
-	}
-	return nil
 }
 
 // takesNull reports whether a payload may be left out: for a type that has a value

