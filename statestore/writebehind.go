@@ -33,13 +33,10 @@ const (
 // writeBehind is what waits. Lock order: writing, then mu. Pebble calls flushed with
 // locks of its own held, so mu is never held around a call of Pebble.
 type writeBehind struct {
-	writing sync.Mutex // whoever writes holds it; with it:
-	sorted  []rowRef
-	fresh   map[record.RunID]struct{}
+	writing sync.Mutex // whoever writes holds it
 
 	mu      sync.Mutex
 	rows    []record.Row // of the batches that wait, in order
-	spare   []record.Row
 	bytes   int
 	cp      record.Checkpoint // of the last batch that waits
 	batches int               // that wait or are being written
@@ -59,11 +56,7 @@ type writeBehind struct {
 }
 
 func newWriteBehind() writeBehind {
-	set := func() map[uint64]struct{} { return map[uint64]struct{}{} }
-	return writeBehind{
-		fresh: map[record.RunID]struct{}{}, waiting: set(), leaving: set(),
-		recent: [3]map[uint64]struct{}{set(), set(), set()},
-	}
+	return writeBehind{waiting: map[uint64]struct{}{}, recent: [3]map[uint64]struct{}{{}, nil, nil}}
 }
 
 // Apply settles a batch: its rows, and the Checkpoint that covers them. Rows are in
@@ -167,32 +160,22 @@ func (s *Store) write() error {
 		return w.err
 	}
 	rows, cp, batches := w.rows, w.cp, w.batches
-	w.rows, w.spare, w.bytes = w.spare, nil, 0
-	w.waiting, w.leaving = w.leaving, w.waiting // leaving was empty
+	w.rows, w.bytes = nil, 0
+	w.waiting, w.leaving = map[uint64]struct{}{}, w.waiting
 	w.mu.Unlock()
 
 	err := s.writeRows(rows, cp)
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.spare, w.sorted = reuse(rows), reuse(w.sorted)
 	w.batches -= batches
 	w.err = err
 	for id := range w.leaving {
 		w.recent[0][id] = struct{}{}
 	}
-	clear(w.leaving)
+	w.leaving = nil
 	s.unflushed()
 	return err
-}
-
-// reuse is the slice without elements, or none where it is far too large.
-func reuse[T any](s []T) []T {
-	clear(s)
-	if len(s) < cap(s)/4 {
-		return nil
-	}
-	return s[:0]
 }
 
 // unflushed notes that rows stand in memory alone. mu is held.
@@ -264,21 +247,20 @@ type rowRef struct {
 // writeRows writes rows in the order of their keys, the last one of each key. A row that
 // is deleted leaves nothing where its run began among these rows: the store never had it.
 func (s *Store) writeRows(rows []record.Row, cp record.Checkpoint) error {
-	w := &s.behind
-	w.sorted = w.sorted[:0]
-	clear(w.fresh)
+	sorted := make([]rowRef, len(rows))
+	fresh := map[record.RunID]struct{}{}
 	size := 128
 	for i := range rows {
 		key := rows[i].Key
 		var head [8]byte
 		copy(head[:], key)
-		w.sorted = append(w.sorted, rowRef{binary.BigEndian.Uint64(head[:]), uint32(i)})
+		sorted[i] = rowRef{binary.BigEndian.Uint64(head[:]), uint32(i)}
 		size += len(key) + len(rows[i].Value) + 16
 		if run, ok := codec.FirstChunk(key); ok && rows[i].Value != nil {
-			w.fresh[run] = struct{}{}
+			fresh[run] = struct{}{}
 		}
 	}
-	slices.SortFunc(w.sorted, func(a, b rowRef) int {
+	slices.SortFunc(sorted, func(a, b rowRef) int {
 		if a.head != b.head {
 			return cmp.Compare(a.head, b.head)
 		}
@@ -289,14 +271,14 @@ func (s *Store) writeRows(rows []record.Row, cp record.Checkpoint) error {
 	})
 	b := s.db.NewBatchWithSize(size)
 	defer b.Close()
-	for i, ref := range w.sorted {
+	for i, ref := range sorted {
 		row := &rows[ref.no]
-		if i+1 < len(w.sorted) && bytes.Equal(row.Key, rows[w.sorted[i+1].no].Key) {
+		if i+1 < len(sorted) && bytes.Equal(row.Key, rows[sorted[i+1].no].Key) {
 			continue
 		}
 		if row.Value == nil {
 			if run, ok := codec.RunOfKey(row.Key); ok {
-				if _, fresh := w.fresh[run]; fresh {
+				if _, ok := fresh[run]; ok {
 					continue
 				}
 			}
