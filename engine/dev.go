@@ -23,6 +23,7 @@ import (
 	"github.com/odradek/odradek/internal/telemetry"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
 
@@ -54,7 +55,7 @@ The embedded broker is for development: it is no place for data that matters.`,
 				return usage(fmt.Errorf("--output %q: use text or jsonl", output))
 			}
 			if bindings != "" { // refuse here, where the user looks
-				if _, err := httpbinding.Load(bindings, httpbinding.Options{}); err != nil {
+				if _, err := httpbinding.Load(bindings, binding.Options{}); err != nil {
 					return usage(err)
 				}
 				var err error
@@ -243,7 +244,7 @@ func devTopics(ctx context.Context, cfg Config, s config.Engine, opts []kafka.Op
 const devDrain = 2 * time.Second
 
 func devWorker(ctx context.Context, s config.Engine, bindings string, opts []kafka.Opt, log telemetry.Log) (*worker.Worker, error) {
-	file, err := httpbinding.Load(bindings, httpbinding.Options{})
+	file, err := httpbinding.Load(bindings, binding.Options{})
 	if err != nil {
 		return nil, usage(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
 
@@ -63,7 +64,7 @@ Exit codes: 0 a result, 1 a failure, 2 the configuration, the task or a flag is 
 }
 
 func (a *app) call(ctx context.Context, config, name string, input []byte, key string, dry bool) error {
-	file, err := httpbinding.Load(config, httpbinding.Options{WithoutSecrets: dry})
+	file, err := httpbinding.Load(config, binding.Options{WithoutSecrets: dry})
 	if err != nil {
 		return exitError{exitUsage, err}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
 
@@ -20,20 +21,20 @@ problems it prints what is bound. Nothing is connected to.`,
 		Example: "  svcworker check configs/svcworker.yaml\n  svcworker check --without-secrets configs/svcworker.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.check(args[0], httpbinding.Options{WithoutSecrets: withoutSecrets})
+			return a.check(args[0], binding.Options{WithoutSecrets: withoutSecrets})
 		},
 	}
 	cmd.Flags().BoolVar(&withoutSecrets, "without-secrets", false, "do not look for ${env:...} and ${file:...}, for a check where they are not")
 	return cmd
 }
 
-func (a *app) check(path string, opts httpbinding.Options) error {
+func (a *app) check(path string, opts binding.Options) error {
 	file, err := httpbinding.Load(path, opts)
-	var problems httpbinding.Problems
+	var problems binding.Problems
 	if err != nil && !errors.As(err, &problems) {
 		return exitError{exitUsage, err}
 	}
-	var more httpbinding.Problems
+	var more binding.Problems
 	if _, err := loadSettings(path, nil, opts.WithoutSecrets); err != nil && !errors.As(err, &more) {
 		return exitError{exitUsage, err}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 	"github.com/odradek/odradek/worker/importer"
 )
@@ -130,7 +131,7 @@ func (a *app) openAPI(file, out string, opts importer.Options, check bool) (line
 		return line, err
 	}
 	line.Notes = m.Notes
-	if _, err := httpbinding.Parse(bindings, files[bindings], httpbinding.Options{WithoutSecrets: true}); err != nil {
+	if _, err := httpbinding.Parse(bindings, files[bindings], binding.Options{WithoutSecrets: true}); err != nil {
 		return line, fmt.Errorf("what would be written to it is not valid: %w", err)
 	}
 	source := filepath.Join(out, m.Package, "tasks.go")

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
 
@@ -43,7 +44,7 @@ func (a *app) reload(ctx context.Context, path string, seen []byte, live *httpbi
 		var file *httpbinding.File
 		if err == nil {
 			seen = b
-			file, err = httpbinding.Parse(path, b, httpbinding.Options{})
+			file, err = httpbinding.Parse(path, b, binding.Options{})
 		}
 		if err == nil {
 			err = live.Replace(file)

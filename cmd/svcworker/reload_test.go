@@ -16,6 +16,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
 
@@ -51,7 +52,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write("get: {method: GET, path: /old}")
-	file, err := httpbinding.Load(path, httpbinding.Options{})
+	file, err := httpbinding.Load(path, binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

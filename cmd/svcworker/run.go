@@ -18,6 +18,7 @@ import (
 	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/internal/pulse"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
 
@@ -147,7 +148,7 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 
 // load reads both halves of the file and tells the problems of both.
 func load(path string, flags map[string]string) (settings, *httpbinding.File, error) {
-	file, errFile := httpbinding.Load(path, httpbinding.Options{})
+	file, errFile := httpbinding.Load(path, binding.Options{})
 	s, errSettings := loadSettings(path, flags, false)
 	if err := errors.Join(errFile, errSettings); err != nil {
 		return s, nil, fmt.Errorf("the configuration is refused:\n%w", err)

@@ -15,7 +15,7 @@ import (
 	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/internal/spell"
 	"github.com/odradek/odradek/topology"
-	"github.com/odradek/odradek/worker/httpbinding"
+	"github.com/odradek/odradek/worker/binding"
 )
 
 // settings is the worker's own part of its file: everything but services. A flag
@@ -101,7 +101,7 @@ func defaults() settings {
 
 // loadSettings reads the file's settings and lays environment and flags over them.
 // flags holds those that were given, by name; without secrets, ${...} stays as it is
-// written. The error is httpbinding.Problems where
+// written. The error is binding.Problems where
 // the file, the environment or a flag is wrong.
 func loadSettings(path string, flags map[string]string, withoutSecrets bool) (settings, error) {
 	b, err := os.ReadFile(path)
@@ -121,7 +121,7 @@ func loadSettings(path string, flags map[string]string, withoutSecrets bool) (se
 			continue
 		}
 		if err := k.set(&r.s, value); err != nil {
-			r.problems = append(r.problems, httpbinding.Problem{File: source, Key: k.path, Text: err.Error()})
+			r.problems = append(r.problems, binding.Problem{File: source, Key: k.path, Text: err.Error()})
 		}
 	}
 	if v := os.Getenv("ODRADEK_BOOTSTRAP_SERVERS"); v != "" {
@@ -143,7 +143,7 @@ func loadSettings(path string, flags map[string]string, withoutSecrets bool) (se
 			err = errors.Join(err, err2)
 		}
 		for _, e := range unjoin(err) {
-			p := httpbinding.Problem{File: path, Key: "kafka", Text: e.Error()}
+			p := binding.Problem{File: path, Key: "kafka", Text: e.Error()}
 			var se *kafka.SettingError
 			if errors.As(e, &se) {
 				p.Key, p.Text, p.Fix, p.Line = "kafka."+se.Key, se.Text, se.Fix, r.kafkaLines[se.Key]
@@ -163,13 +163,13 @@ type settingsReader struct {
 	s          settings
 	known      []setting
 	kafkaLines map[string]int
-	problems   httpbinding.Problems
+	problems   binding.Problems
 
 	withoutSecrets bool
 }
 
 func (r *settingsReader) problem(n *yaml.Node, key, text, fix string) {
-	r.problems = append(r.problems, httpbinding.Problem{File: r.file, Line: n.Line, Key: key, Text: text, Fix: fix})
+	r.problems = append(r.problems, binding.Problem{File: r.file, Line: n.Line, Key: key, Text: text, Fix: fix})
 }
 
 func (r *settingsReader) read(b []byte) {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 	"github.com/odradek/odradek/worker/importer"
 )
@@ -186,7 +187,7 @@ func load(name string, b []byte, pkg string) (imported, error) {
 	if err != nil {
 		return imported{}, err
 	}
-	file, err := httpbinding.Parse(name, yaml, httpbinding.Options{WithoutSecrets: true})
+	file, err := httpbinding.Parse(name, yaml, binding.Options{WithoutSecrets: true})
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return imported{}, fmt.Errorf("the bindings do not load: %s", first)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 )
 
 // Codes of failures that bindings report.
@@ -34,7 +35,7 @@ const (
 // resultMapping says what of an answer is the task's result.
 type resultMapping struct {
 	mode  resultMode
-	value value // resultTree
+	value binding.Value // resultTree
 }
 
 type resultMode uint8
@@ -58,9 +59,9 @@ func (d *decoder) result(n *yaml.Node, key string) resultMapping {
 			return resultMapping{mode: resultNone}
 		}
 	}
-	v := d.tree(n, key, place{attrs: answerAttrs, vars: answerVars(), optional: true, references: true})
-	if l, ok := v.(literal); ok {
-		d.problem(n, key, fmt.Sprintf("the result is the constant %q", fmt.Sprint(l.v)), "Write body, text, none, a mapping, a {field} of the answer or an = expression")
+	v := d.Tree(n, key, binding.Place{Attrs: answerAttrs, Vars: answerVars(), Optional: true, References: true})
+	if l, ok := v.(binding.Literal); ok {
+		d.Problem(n, key, fmt.Sprintf("the result is the constant %q", fmt.Sprint(l.V)), "Write body, text, none, a mapping, a {field} of the answer or an = expression")
 	}
 	return resultMapping{mode: resultTree, value: v}
 }
@@ -115,28 +116,28 @@ func (t *Task) mapResult(resp *http.Response, body []byte, call *worker.Call) ([
 		if len(trimmed) == 0 {
 			return []byte("null"), nil
 		}
-		if err := checkJSON(trimmed); err != nil {
+		if err := binding.CheckJSON(trimmed); err != nil {
 			return nil, fmt.Errorf("its body (%s) is no result: %w; set result of the task to text or none", contentType(resp), err)
 		}
 		return trimmed, nil
 	}
-	s := &scope{what: "answer", json: trimmed, attr: map[string]string{"status": strconv.Itoa(resp.StatusCode)}}
-	s.more = func() map[string]any {
+	s := &binding.Scope{What: "answer", JSON: trimmed, Attr: map[string]string{"status": strconv.Itoa(resp.StatusCode)}}
+	s.More = func() map[string]any {
 		headers := make(map[string]string, len(resp.Header))
 		for k := range resp.Header {
 			headers[strings.ToLower(k)] = resp.Header.Get(k)
 		}
-		input, _ := requestScope(call).value() // not JSON: null
-		return map[string]any{"status": resp.StatusCode, "headers": headers, "input": plain(input)}
+		input, _ := binding.RequestScope(call).Value() // not JSON: null
+		return map[string]any{"status": resp.StatusCode, "headers": headers, "input": binding.Plain(input)}
 	}
-	v, present, err := t.result.value.eval(s)
+	v, present, err := t.result.value.Eval(s)
 	if err != nil {
 		return nil, fmt.Errorf("result: %w", err)
 	}
 	if !present {
 		return []byte("null"), nil
 	}
-	out, err := encode(v)
+	out, err := binding.Encode(v)
 	if err != nil {
 		return nil, fmt.Errorf("result: %w", err)
 	}
@@ -157,7 +158,7 @@ func (t *Task) refused(resp *http.Response, class class, now time.Time) *record.
 	}
 	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 {
 		f.Problem = snippet(trimmed)
-		if len(trimmed) <= record.ProblemBytesMax && checkJSON(trimmed) == nil {
+		if len(trimmed) <= record.ProblemBytesMax && binding.CheckJSON(trimmed) == nil {
 			f.Problem = trimmed
 			describe(f, trimmed)
 		}
@@ -181,34 +182,14 @@ func describe(f *record.Failure, body []byte) {
 		return
 	}
 	var code string
-	if json.Unmarshal(p.Code, &code) == nil && snakeCase(code) {
+	if json.Unmarshal(p.Code, &code) == nil && binding.SnakeCase(code) {
 		f.Code = code
 	}
 	for _, text := range []string{p.Title, p.Detail, p.Message} {
-		if text = printable(text); text != "" {
+		if text = binding.Printable(text); text != "" {
 			f.Message += ": " + text
 		}
 	}
-}
-
-// snakeCase reports whether s may be a failure's code.
-func snakeCase(s string) bool {
-	for _, c := range s {
-		if c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 100
-}
-
-// printable drops control characters: messages are shown in terminals.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // snippetBytes is how much of a body that is no problem document is kept.
@@ -232,7 +213,7 @@ func contentType(resp *http.Response) string {
 	if err != nil {
 		return "without a content type"
 	}
-	return printable(t)
+	return binding.Printable(t)
 }
 
 // retryAfter reads seconds or an HTTP date; 0 if there is neither. What is longer

@@ -23,6 +23,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 )
 
 func authCall() *worker.Call {
@@ -31,7 +32,7 @@ func authCall() *worker.Call {
 
 func bankFile(t *testing.T, lines string) *Task {
 	t.Helper()
-	f, err := Parse("b.yaml", []byte("services:\n  bank:\n"+lines+"    tasks:\n      get: {path: /}\n"), Options{})
+	f, err := Parse("b.yaml", []byte("services:\n  bank:\n"+lines+"    tasks:\n      get: {path: /}\n"), binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestOAuth2(t *testing.T) {
 	}
 	other := "revoked"
 	valid.Store(&other)
-	task.service.auth.tokens.since = time.Now().Add(-time.Minute)
+	task.service.auth.Now = func() time.Time { return time.Now().Add(time.Minute) } // the token is a minute old
 	_, err := task.Call(t.Context(), authCall())
 	if f, ok := errors.AsType[*record.Failure](err); !ok || f.Code != "token_refused" || !f.Retryable {
 		t.Errorf("a refused token: %v", err)
@@ -181,7 +182,7 @@ func TestBadAuth(t *testing.T) {
 		"    tls: {cert_file: /nowhere}\n":   "belong together",
 		"    tls: {ca_file: /nowhere.pem}\n": "/nowhere.pem",
 	} {
-		_, err := Parse("b.yaml", []byte("services:\n  bank:\n    base_url: https://bank.example.com\n"+lines+"    tasks:\n      get: {path: /}\n"), Options{})
+		_, err := Parse("b.yaml", []byte("services:\n  bank:\n    base_url: https://bank.example.com\n"+lines+"    tasks:\n      get: {path: /}\n"), binding.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwant %q", lines, err, want)
 		}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 )
 
 // bound is one task bound to a server of the test's own.
@@ -34,7 +34,7 @@ func bind(t *testing.T, api http.Handler, lines string) bound {
 
 func bindURL(t *testing.T, base, service, lines string) bound {
 	t.Helper()
-	f, err := Parse("f.yaml", []byte("services:\n  payment:\n    base_url: "+base+"\n"+service+"    tasks:\n      charge:\n"+indent(lines, 8)), Options{})
+	f, err := Parse("f.yaml", []byte("services:\n  payment:\n    base_url: "+base+"\n"+service+"    tasks:\n      charge:\n"+indent(lines, 8)), binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,60 +230,6 @@ func TestTheAttemptsTimeBoundsTheBody(t *testing.T) {
 	}
 }
 
-// TestAddresses: which addresses a request may reach.
-func TestAddresses(t *testing.T) {
-	t.Parallel()
-	strict := dialPolicy{}
-	inside := dialPolicy{allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00:1::/32"), netip.MustParsePrefix("169.254.0.0/16")}}
-	local := dialPolicy{loopback: true}
-	for _, c := range []struct {
-		ip                    string
-		strict, inside, local bool
-	}{
-		{"93.184.216.34", true, true, true},
-		{"2606:2800:220:1::1", true, true, true},
-		{"10.1.2.3", false, true, false},
-		{"::ffff:10.1.2.3", false, true, false},
-		{"64:ff9b::a01:203", false, true, false},    // NAT64 of 10.1.2.3
-		{"64:ff9b::a9fe:a9fe", false, false, false}, // NAT64 of 169.254.169.254
-		{"::a9fe:a9fe", false, false, false},        // IPv4-compatible
-		{"2002:a00:1::1", false, false, false},      // 6to4 of 10.0.0.1
-		{"2001:0:1::1", false, false, false},        // Teredo
-		{"172.16.0.1", false, false, false},
-		{"172.32.0.1", true, true, true},
-		{"192.168.1.1", false, false, false},
-		{"100.64.0.1", false, false, false},
-		{"100.100.100.200", false, false, false},
-		{"169.254.169.254", false, false, false},
-		{"::ffff:169.254.169.254", false, false, false},
-		{"fe80::1", false, false, false},
-		{"fe80::1%eth0", false, false, false},
-		{"fd00:ec2::254", false, false, false},
-		{"fd00:1::1", false, true, false},
-		{"fd00:2::1", false, false, false},
-		{"127.0.0.1", false, false, true},
-		{"127.8.8.8", false, false, true},
-		{"::1", false, false, true},
-		{"::ffff:127.0.0.1", false, false, true},
-		{"0.0.0.0", false, false, false},
-		{"::", false, false, false},
-		{"224.0.0.1", false, false, false},
-		{"255.255.255.255", false, false, false},
-		{"ff02::1", false, false, false},
-		{"168.63.129.16", false, false, false},
-	} {
-		ip := netip.MustParseAddr(c.ip)
-		for name, p := range map[string]struct {
-			policy dialPolicy
-			ok     bool
-		}{"strict": {strict, c.strict}, "inside": {inside, c.inside}, "local": {local, c.local}} {
-			if err := p.policy.check(ip); (err == nil) != p.ok {
-				t.Errorf("%s, %s: %v, want allowed=%v", c.ip, name, err, p.ok)
-			}
-		}
-	}
-}
-
 // TestADeniedAddressIsNotDialled: the check is at the dial, after the name was
 // resolved, so a name with a private address gets nowhere.
 func TestADeniedAddressIsNotDialled(t *testing.T) {
@@ -296,11 +242,11 @@ func TestADeniedAddressIsNotDialled(t *testing.T) {
 		t.Fatalf("loopback by a loopback literal: %v", err)
 	}
 	<-asked
-	f, err := Parse("f.yaml", []byte("services:\n  payment:\n    base_url: "+srv.URL+"\n    tasks: {charge: {path: /}}\n"), Options{})
+	f, err := Parse("f.yaml", []byte("services:\n  payment:\n    base_url: "+srv.URL+"\n    tasks: {charge: {path: /}}\n"), binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Services[0].dial.loopback = false // as for a name that resolves to loopback
+	f.Services[0].dial.Loopback = false // as for a name that resolves to loopback
 	handlers, _ := f.Handlers()
 	_, err = handlers[0].Call(t.Context(), testCall(`{}`))
 	var failure *record.Failure

@@ -16,6 +16,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 )
 
 // block is one fenced block of a page.
@@ -68,13 +69,13 @@ func TestThePageOnBindingsIsTrue(t *testing.T) {
 			if name, value, ok := strings.Cut(b.env, "="); ok {
 				t.Setenv(name, value)
 			}
-			f, err := Parse("bindings.yaml", []byte(b.body), Options{})
+			f, err := Parse("bindings.yaml", []byte(b.body), binding.Options{})
 			if err != nil {
 				t.Fatalf("line %d: %v", b.line, err)
 			}
 			task, input, want, answer = f.Services[0].Tasks[0], "", "", ""
 		case "yaml bad":
-			_, err := Parse("bindings.yaml", []byte(b.body), Options{})
+			_, err := Parse("bindings.yaml", []byte(b.body), binding.Options{})
 			if err == nil {
 				t.Fatalf("line %d: accepted", b.line)
 			}
@@ -125,10 +126,10 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	task.service.base.Host, task.service.dial.loopback = at.Host, true
+	task.service.base.Host, task.service.dial.Loopback = at.Host, true
 	call := testCall(input)
 	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
-	result, err := task.do(t.Context(), task.service.client(task.service.dial), task.service.tokenClient(), call)
+	result, err := task.do(t.Context(), task.service.client(), task.service.tokenClient(), call)
 	if (b.info == "text outcome") != errors.Is(err, worker.ErrPending) {
 		t.Errorf("line %d: the outcome is %v", b.line, err)
 	}

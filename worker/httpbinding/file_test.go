@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/odradek/odradek/worker/binding"
 )
 
 const goodService = `services:
@@ -94,8 +96,8 @@ func TestProblemsNameLineKeyAndFix(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Parse("f.yaml", []byte(c.file), Options{})
-			var ps Problems
+			_, err := Parse("f.yaml", []byte(c.file), binding.Options{})
+			var ps binding.Problems
 			if !errors.As(err, &ps) {
 				t.Fatalf("got %v, want %q\n%s", err, c.want, c.file)
 			}
@@ -123,8 +125,8 @@ func TestAllProblemsAreTold(t *testing.T) {
     concurency: 3
     tasks:
       charge: {method: GETT, path: a}
-`), Options{})
-	var ps Problems
+`), binding.Options{})
+	var ps binding.Problems
 	if !errors.As(err, &ps) || len(ps) != 4 {
 		t.Fatalf("want 4 problems, got %v", err)
 	}
@@ -151,7 +153,7 @@ func TestSecretsComeByReference(t *testing.T) {
     tasks:
       charge: {path: /}
 `
-	f, err := Parse("f.yaml", []byte(file), Options{})
+	f, err := Parse("f.yaml", []byte(file), binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +165,7 @@ func TestSecretsComeByReference(t *testing.T) {
 		t.Fatalf("Authorization %q", got)
 	}
 	missing := strings.ReplaceAll(file, path, path+".missing")
-	if _, err := Parse("f.yaml", []byte(missing), Options{WithoutSecrets: true}); err != nil {
+	if _, err := Parse("f.yaml", []byte(missing), binding.Options{WithoutSecrets: true}); err != nil {
 		t.Fatalf("a check without secrets: %v", err)
 	}
 }
@@ -175,7 +177,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("services: {a: {base_url: 'http://a', tasks: {b: {path: '/{x}', body: {y: '{z?}'}, result: '= body.c'}}}}", `{"x":"1"}`)
 	f.Add("services: &a [*a]", "null")
 	f.Fuzz(func(t *testing.T, file, input string) {
-		parsed, err := Parse("f.yaml", []byte(file), Options{WithoutSecrets: true})
+		parsed, err := Parse("f.yaml", []byte(file), binding.Options{WithoutSecrets: true})
 		if err != nil {
 			return
 		}

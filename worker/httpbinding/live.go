@@ -37,7 +37,7 @@ func NewLive(f *File) *Live {
 func serve(f *File) *served {
 	s := &served{file: f, tasks: map[string]attached{}}
 	for _, service := range f.Services {
-		client, tokens := service.client(service.dial), service.tokenClient()
+		client, tokens := service.client(), service.tokenClient()
 		for _, t := range service.Tasks {
 			s.tasks[t.key] = attached{t, client, tokens}
 		}

@@ -12,10 +12,8 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 )
-
-// requestBytesMax bounds a body that a template builds, as F5 bounds the input.
-const requestBytesMax = 512 << 10
 
 // queryBytesMax bounds a query; servers refuse lines of more than about 8 KB.
 const queryBytesMax = 8 << 10
@@ -23,7 +21,7 @@ const queryBytesMax = 8 << 10
 // Request builds the task's request. An error is the binding's or the input's fault:
 // it names both.
 func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, error) {
-	s := requestScope(call)
+	s := binding.RequestScope(call)
 	path, err := t.buildPath(s)
 	if err != nil {
 		return nil, fmt.Errorf("path: %w", err)
@@ -62,16 +60,16 @@ func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, e
 	req.Header.Set("User-Agent", "odradek-svcworker")
 	size := 0
 	for _, h := range t.headers {
-		v, present, err := line(h.value, s)
+		v, present, err := binding.Line(h.value, s)
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.name, err)
 		}
 		if !present {
 			continue
 		}
-		str, err := scalar(v)
+		str, err := binding.Scalar(v)
 		if err == nil {
-			err = headerValue(str)
+			err = binding.HeaderValue(str)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.name, err)
@@ -81,44 +79,32 @@ func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, e
 		}
 		req.Header.Set(h.name, str)
 	}
-	if err := headerValue(call.Key); err != nil {
+	if err := binding.HeaderValue(call.Key); err != nil {
 		return nil, fmt.Errorf("the task's idempotency key: %w", err)
 	}
 	req.Header.Set(t.service.keyHeader, call.Key)
 	for _, h := range call.Trace {
-		if headerValue(string(h.Value)) == nil && len(h.Value) <= headerBytesMax {
+		if binding.HeaderValue(string(h.Value)) == nil && len(h.Value) <= headerBytesMax {
 			req.Header.Set(h.Key, string(h.Value))
 		}
 	}
 	return req, nil
 }
 
-// requestScope is what the request's templates see.
-func requestScope(call *worker.Call) *scope {
-	return &scope{what: "input", json: call.Input,
-		attr: map[string]string{
-			"key": call.Key, "task": call.Task.String(), "workflow_id": call.WorkflowID, "workflow_type": call.WorkflowType, "token": call.Token(),
-		},
-		more: func() map[string]any {
-			return map[string]any{"key": call.Key, "task": call.Task.String(), "workflow_id": call.WorkflowID, "workflow_type": call.WorkflowType, "token": call.Token()}
-		},
-	}
-}
-
 // buildPath fills the path below base_url, percent-encoded.
-func (t *Task) buildPath(s *scope) (string, error) {
+func (t *Task) buildPath(s *binding.Scope) (string, error) {
 	var b strings.Builder
 	b.WriteString(strings.TrimSuffix(t.service.base.EscapedPath(), "/"))
 	for _, p := range t.path {
-		if l, ok := p.(literal); ok {
-			b.WriteString(l.v.(string))
+		if l, ok := p.(binding.Literal); ok {
+			b.WriteString(l.V.(string))
 			continue
 		}
-		v, _, err := p.eval(s)
+		v, _, err := p.Eval(s)
 		if err != nil {
 			return "", err
 		}
-		str, err := scalar(v)
+		str, err := binding.Scalar(v)
 		if err == nil {
 			str, err = pathParam(str)
 		}
@@ -132,13 +118,13 @@ func (t *Task) buildPath(s *scope) (string, error) {
 }
 
 // buildQuery encodes the parameters; a list gives one line for each element.
-func (t *Task) buildQuery(s *scope) (string, error) {
+func (t *Task) buildQuery(s *binding.Scope) (string, error) {
 	if len(t.query) == 0 {
 		return "", nil
 	}
 	values := url.Values{}
 	for _, q := range t.query {
-		v, present, err := line(q.value, s)
+		v, present, err := binding.Line(q.value, s)
 		if err != nil {
 			return "", fmt.Errorf("query %s: %w", q.name, err)
 		}
@@ -150,7 +136,7 @@ func (t *Task) buildQuery(s *scope) (string, error) {
 			elements = []any{v}
 		}
 		for _, e := range elements {
-			str, err := scalar(e)
+			str, err := binding.Scalar(e)
 			if err != nil {
 				return "", fmt.Errorf("query %s: it %w", q.name, err)
 			}
@@ -165,17 +151,17 @@ func (t *Task) buildQuery(s *scope) (string, error) {
 }
 
 // buildBody gives the body's bytes; nil for none.
-func (t *Task) buildBody(s *scope, call *worker.Call) ([]byte, error) {
+func (t *Task) buildBody(s *binding.Scope, call *worker.Call) ([]byte, error) {
 	switch {
 	case t.wholeBody:
-		if err := noMessage("input", call.Input); err != nil {
+		if err := binding.NoMessage("input", call.Input); err != nil {
 			return nil, err
 		}
 		return call.Input, nil
 	case t.body == nil:
 		return nil, nil
 	}
-	v, present, err := t.body.eval(s)
+	v, present, err := t.body.Eval(s)
 	if err != nil || !present {
 		return nil, err
 	}
@@ -183,41 +169,32 @@ func (t *Task) buildBody(s *scope, call *worker.Call) ([]byte, error) {
 	case asForm:
 		return encodeForm(v)
 	case asText:
-		str, err := scalar(v)
-		if err == nil && len(str) > requestBytesMax {
-			err = fmt.Errorf("it has %d bytes, at most %d are allowed", len(str), requestBytesMax)
+		str, err := binding.Scalar(v)
+		if err == nil && len(str) > binding.RequestBytesMax {
+			err = fmt.Errorf("it has %d bytes, at most %d are allowed", len(str), binding.RequestBytesMax)
 		}
 		return []byte(str), err
 	}
-	return encode(v)
+	return binding.Encode(v)
 }
 
 var contentTypes = map[encoding]string{
 	asJSON: "application/json", asForm: "application/x-www-form-urlencoded", asText: "text/plain; charset=utf-8",
 }
 
-// line is a value of which an expression may say with nil that there is none.
-func line(v value, s *scope) (any, bool, error) {
-	out, present, err := v.eval(s)
-	if _, computed := v.(*expression); computed && out == nil {
-		present = false
-	}
-	return out, present, err
-}
-
 // buildCookies makes one header line of the cookies; values are percent-encoded, so that
 // none begins another.
-func (t *Task) buildCookies(s *scope) (string, error) {
+func (t *Task) buildCookies(s *binding.Scope) (string, error) {
 	var b strings.Builder
 	for _, c := range t.cookies {
-		v, present, err := line(c.value, s)
+		v, present, err := binding.Line(c.value, s)
 		if err != nil {
 			return "", fmt.Errorf("cookie %s: %w", c.name, err)
 		}
 		if !present {
 			continue
 		}
-		str, err := scalar(v)
+		str, err := binding.Scalar(v)
 		if err != nil {
 			return "", fmt.Errorf("cookie %s: it %w", c.name, err)
 		}
@@ -249,13 +226,13 @@ func cookieValue(s string) string {
 func encodeForm(v any) ([]byte, error) {
 	if raw, ok := v.(json.RawMessage); ok {
 		var err error
-		if v, err = decodeJSON(raw); err != nil {
+		if v, err = binding.DecodeJSON(raw); err != nil {
 			return nil, err
 		}
 	}
 	fields, ok := v.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("a form is made of an object, not of %s", kindOf(v))
+		return nil, fmt.Errorf("a form is made of an object, not of %s", binding.KindOf(v))
 	}
 	values := url.Values{}
 	for name, x := range fields {
@@ -275,7 +252,7 @@ func encodeForm(v any) ([]byte, error) {
 				values.Add(name, string(text))
 				continue
 			}
-			str, err := scalar(e)
+			str, err := binding.Scalar(e)
 			if err != nil {
 				return nil, fmt.Errorf("%s: it %w", name, err)
 			}
@@ -283,28 +260,10 @@ func encodeForm(v any) ([]byte, error) {
 		}
 	}
 	out := values.Encode()
-	if len(out) > requestBytesMax {
-		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(out), requestBytesMax)
+	if len(out) > binding.RequestBytesMax {
+		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(out), binding.RequestBytesMax)
 	}
 	return []byte(out), nil
-}
-
-// encode makes JSON of a built value.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("it is no JSON value: %w", err)
-	}
-	out := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	if len(out) > requestBytesMax {
-		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(out), requestBytesMax)
-	}
-	if err := checkJSON(out); err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // notBuilt is the failure of a request that cannot be built. It is retryable: a

@@ -10,6 +10,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 )
 
 func testCall(input string) *worker.Call {
@@ -24,7 +25,7 @@ func testCall(input string) *worker.Call {
 // parseTask parses a service with one task of the given lines.
 func parseTask(t testing.TB, lines string) *Task {
 	t.Helper()
-	f, err := Parse("f.yaml", []byte("services:\n  payment:\n    base_url: https://payment.example.com/api\n    tasks:\n      charge:\n"+indent(lines, 8)), Options{})
+	f, err := Parse("f.yaml", []byte("services:\n  payment:\n    base_url: https://payment.example.com/api\n    tasks:\n      charge:\n"+indent(lines, 8)), binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

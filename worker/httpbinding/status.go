@@ -7,6 +7,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/odradek/odradek/internal/spell"
+
+	"github.com/odradek/odradek/worker/binding"
 )
 
 // class is what an answer's status means for the task.
@@ -57,7 +59,7 @@ func (s statuses) of(status int) class {
 // statuses reads lines such as 404: completed and 5xx: failed.
 func (d *decoder) statuses(n *yaml.Node, key string) statuses {
 	out := statuses{}
-	d.mapping(n, key, func(k, v *yaml.Node) {
+	d.Mapping(n, key, func(k, v *yaml.Node) {
 		at := -1
 		if code, err := strconv.Atoi(k.Value); err == nil && code >= 200 && code <= 599 {
 			at = code
@@ -65,16 +67,16 @@ func (d *decoder) statuses(n *yaml.Node, key string) statuses {
 			at = int(k.Value[0] - '0')
 		}
 		if at < 0 {
-			d.problem(k, key+"."+k.Value, fmt.Sprintf("%q is not a status", k.Value), "Write one from 200 to 599, or 2xx, 3xx, 4xx, 5xx")
+			d.Problem(k, key+"."+k.Value, fmt.Sprintf("%q is not a status", k.Value), "Write one from 200 to 599, or 2xx, 3xx, 4xx, 5xx")
 			return
 		}
 		c, ok := classNames[v.Value]
 		if !ok {
 			fix := "Use completed, retry, failed or pending"
-			if near := spell.Nearest(v.Value, sortedKeys(classNames)); near != "" {
+			if near := spell.Nearest(v.Value, binding.SortedKeys(classNames)); near != "" {
 				fix = fmt.Sprintf("Did you mean %s?", near)
 			}
-			d.problem(v, key+"."+k.Value, fmt.Sprintf("%q is not a class of answers", v.Value), fix)
+			d.Problem(v, key+"."+k.Value, fmt.Sprintf("%q is not a class of answers", v.Value), fix)
 			return
 		}
 		out[at] = c

@@ -12,6 +12,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 	"github.com/odradek/odradek/worker/importer"
 )
@@ -77,7 +78,7 @@ func TestCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := httpbinding.Parse("bindings.yaml", yaml, httpbinding.Options{WithoutSecrets: true})
+	f, err := httpbinding.Parse("bindings.yaml", yaml, binding.Options{WithoutSecrets: true})
 	if err != nil {
 		t.Fatal(err)
 	}

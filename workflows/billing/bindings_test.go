@@ -9,6 +9,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 	"github.com/odradek/odradek/workflow"
 	"github.com/odradek/odradek/workflows/billing"
@@ -25,7 +26,7 @@ func TestBindingsFitTheAPIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { srv.Close() })
-	file, err := httpbinding.Parse("bindings.yaml", []byte(billing.Bindings(srv.Addresses())), httpbinding.Options{})
+	file, err := httpbinding.Parse("bindings.yaml", []byte(billing.Bindings(srv.Addresses())), binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	after "github.com/odradek/odradek/docs/examples/controller/after"
 	before "github.com/odradek/odradek/docs/examples/controller/before"
+	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/httpbinding"
 	"github.com/odradek/odradek/workflow"
 	"github.com/odradek/odradek/workflow/workflowtest"
@@ -81,7 +82,7 @@ func TestBindings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := httpbinding.Parse("bindings.yaml", b, httpbinding.Options{}); err != nil {
+	if _, err := httpbinding.Parse("bindings.yaml", b, binding.Options{}); err != nil {
 		t.Error(err)
 	}
 }

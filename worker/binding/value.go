@@ -1,4 +1,4 @@
-package httpbinding
+package binding
 
 import (
 	"bytes"
@@ -14,36 +14,36 @@ import (
 	"github.com/odradek/odradek/codec"
 )
 
-// scope is what a template or expression may look at.
-type scope struct {
-	what string            // "input" or "answer", for messages
-	json []byte            // what {field} refers to: the input, or the answer's body
-	attr map[string]string // what {$name} refers to
-	more func() map[string]any
+// Scope is what a template or expression may look at.
+type Scope struct {
+	What string                // "input" or "answer", for messages
+	JSON []byte                // what {field} refers to: the input, or the answer's body
+	Attr map[string]string     // what {$name} refers to
+	More func() map[string]any // what expressions see beside the payload
 
 	root    any // decoded json; it and vars are made on first use
 	decoded bool
 	vars    map[string]any
 }
 
-// value decodes the payload; nothing at all reads as null.
-func (s *scope) value() (any, error) {
-	if s.decoded || len(bytes.TrimSpace(s.json)) == 0 {
+// Value decodes the payload; nothing at all reads as null.
+func (s *Scope) Value() (any, error) {
+	if s.decoded || len(bytes.TrimSpace(s.JSON)) == 0 {
 		return s.root, nil
 	}
-	if err := noMessage(s.what, s.json); err != nil {
+	if err := NoMessage(s.What, s.JSON); err != nil {
 		return nil, err
 	}
-	v, err := decodeJSON(s.json)
+	v, err := DecodeJSON(s.JSON)
 	if err != nil {
-		return nil, fmt.Errorf("the %s has no fields: %w", s.what, err)
+		return nil, fmt.Errorf("the %s has no fields: %w", s.What, err)
 	}
 	s.root, s.decoded = v, true
 	return v, nil
 }
 
-// noMessage refuses a Protobuf payload: a binding does not have its type.
-func noMessage(what string, payload []byte) error {
+// NoMessage refuses a Protobuf payload: a binding does not have its type.
+func NoMessage(what string, payload []byte) error {
 	if name, _, ok := codec.SplitProto(payload); ok {
 		return fmt.Errorf("the %s is a Protobuf message %s: give its task workflow.AsJSON()", what, name)
 	}
@@ -51,43 +51,43 @@ func noMessage(what string, payload []byte) error {
 }
 
 // variables gives what expressions see: the payload under its name, and more.
-func (s *scope) variables() (map[string]any, error) {
+func (s *Scope) variables() (map[string]any, error) {
 	if s.vars != nil {
 		return s.vars, nil
 	}
-	root, err := s.value()
+	root, err := s.Value()
 	if err != nil {
 		return nil, err
 	}
-	s.vars = s.more()
+	s.vars = s.More()
 	name := "input"
-	if s.what == "answer" {
+	if s.What == "answer" {
 		name = "body"
 	}
-	s.vars[name] = plain(root)
+	s.vars[name] = Plain(root)
 	return s.vars, nil
 }
 
-// value is a compiled template. eval gives a JSON value (nil, bool, string,
+// Value is a compiled template. Eval gives a JSON value (nil, bool, string,
 // json.Number, float64, int, []any, map[string]any or encoded json.RawMessage);
 // present is false if an optional field is not there.
-type value interface {
-	eval(s *scope) (v any, present bool, err error)
+type Value interface {
+	Eval(s *Scope) (v any, present bool, err error)
 }
 
-// literal is a value from the file.
-type literal struct{ v any }
+// Literal is a value from the file.
+type Literal struct{ V any }
 
-func (l literal) eval(*scope) (any, bool, error) { return l.v, true, nil }
+func (l Literal) Eval(*Scope) (any, bool, error) { return l.V, true, nil }
 
-// ref is {a.b.c}: a field of the root by its path; {a?} may be missing or null.
-type ref struct {
+// Ref is {a.b.c}: a field of the root by its path; {a?} may be missing or null.
+type Ref struct {
 	path     []string
 	optional bool
 	attr     bool // {$name}
 }
 
-func (r ref) String() string {
+func (r Ref) String() string {
 	name := strings.Join(r.path, ".")
 	if r.attr {
 		name = "$" + name
@@ -98,11 +98,11 @@ func (r ref) String() string {
 	return "{" + name + "}"
 }
 
-func (r ref) eval(s *scope) (any, bool, error) {
+func (r Ref) Eval(s *Scope) (any, bool, error) {
 	if r.attr {
-		return s.attr[r.path[0]], true, nil
+		return s.Attr[r.path[0]], true, nil
 	}
-	v, err := s.value()
+	v, err := s.Value()
 	if err != nil {
 		return nil, false, err
 	}
@@ -132,8 +132,8 @@ func (r ref) eval(s *scope) (any, bool, error) {
 }
 
 // missing says what is there instead of the i-th name of the path.
-func (r ref) missing(s *scope, at any, i int) error {
-	where := "the " + s.what
+func (r Ref) missing(s *Scope, at any, i int) error {
+	where := "the " + s.What
 	if i > 0 {
 		where += "'s " + strings.Join(r.path[:i], ".")
 	}
@@ -153,20 +153,20 @@ func (r ref) missing(s *scope, at any, i int) error {
 	case []any:
 		return fmt.Errorf("%s needs element %q, but %s is a list of %d", r, r.path[i], where, len(v))
 	}
-	return fmt.Errorf("%s needs %q, but %s is %s", r, r.path[i], where, kindOf(at))
+	return fmt.Errorf("%s needs %q, but %s is %s", r, r.path[i], where, KindOf(at))
 }
 
-// text is parts that make one string; absent if one of its optional parts is.
-type text struct{ parts []value }
+// Text is parts that make one string; absent if one of its optional parts is.
+type Text struct{ Parts []Value }
 
-func (t text) eval(s *scope) (any, bool, error) {
+func (t Text) Eval(s *Scope) (any, bool, error) {
 	var b strings.Builder
-	for _, p := range t.parts {
-		v, present, err := p.eval(s)
+	for _, p := range t.Parts {
+		v, present, err := p.Eval(s)
 		if err != nil || !present {
 			return nil, present, err
 		}
-		str, err := scalar(v)
+		str, err := Scalar(v)
 		if err != nil {
 			return nil, false, fmt.Errorf("%v: %w", p, err)
 		}
@@ -175,16 +175,16 @@ func (t text) eval(s *scope) (any, bool, error) {
 	return b.String(), true, nil
 }
 
-// object is a mapping of the file; fields that are absent are left out.
-type object struct {
+// Object is a mapping of the file; fields that are absent are left out.
+type Object struct {
 	names  []string
-	values []value
+	values []Value
 }
 
-func (o object) eval(s *scope) (any, bool, error) {
+func (o Object) Eval(s *Scope) (any, bool, error) {
 	out := make(map[string]any, len(o.names))
 	for i, name := range o.names {
-		v, present, err := o.values[i].eval(s)
+		v, present, err := o.values[i].Eval(s)
 		if err != nil {
 			return nil, false, fmt.Errorf("%s: %w", name, err)
 		}
@@ -195,13 +195,13 @@ func (o object) eval(s *scope) (any, bool, error) {
 	return out, true, nil
 }
 
-// list is a sequence of the file; elements that are absent are left out.
-type list struct{ values []value }
+// List is a sequence of the file; elements that are absent are left out.
+type List struct{ values []Value }
 
-func (l list) eval(s *scope) (any, bool, error) {
+func (l List) Eval(s *Scope) (any, bool, error) {
 	out := make([]any, 0, len(l.values))
 	for i, e := range l.values {
-		v, present, err := e.eval(s)
+		v, present, err := e.Eval(s)
 		if err != nil {
 			return nil, false, fmt.Errorf("element %d: %w", i, err)
 		}
@@ -212,8 +212,8 @@ func (l list) eval(s *scope) (any, bool, error) {
 	return out, true, nil
 }
 
-// scalar is a value as text in a path, a query, a header or inside a string.
-func scalar(v any) (string, error) {
+// Scalar is a value as text in a path, a query, a header or inside a string.
+func Scalar(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
 		return v, nil
@@ -231,11 +231,11 @@ func scalar(v any) (string, error) {
 		}
 		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	}
-	return "", fmt.Errorf("is %s; text, a number, true or false fits here", kindOf(v))
+	return "", fmt.Errorf("is %s; text, a number, true or false fits here", KindOf(v))
 }
 
-// kindOf names a JSON value's kind for people.
-func kindOf(v any) string {
+// KindOf names a JSON value's kind for people.
+func KindOf(v any) string {
 	switch v.(type) {
 	case nil:
 		return "null"
@@ -259,8 +259,8 @@ const jsonDepthMax = 64
 
 var errDepth = fmt.Errorf("it is nested deeper than %d", jsonDepthMax)
 
-// checkJSON reports why b is not one JSON value of bearable depth; nil if it is.
-func checkJSON(b []byte) error {
+// CheckJSON reports why b is not one JSON value of bearable depth; nil if it is.
+func CheckJSON(b []byte) error {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
@@ -283,9 +283,9 @@ func checkJSON(b []byte) error {
 	return nil
 }
 
-// decodeJSON decodes one JSON value and keeps numbers as they are written.
-func decodeJSON(b []byte) (any, error) {
-	if err := checkJSON(b); err != nil {
+// DecodeJSON decodes one JSON value and keeps numbers as they are written.
+func DecodeJSON(b []byte) (any, error) {
+	if err := CheckJSON(b); err != nil {
 		return nil, err
 	}
 	dec := json.NewDecoder(strings.NewReader(string(b)))

@@ -1,4 +1,4 @@
-package httpbinding
+package binding
 
 import (
 	"errors"
@@ -9,15 +9,16 @@ import (
 	"syscall"
 )
 
-// dialPolicy says which addresses a service's requests may reach. It is asked with
+// DialPolicy says which addresses a service's requests may reach. It is asked with
 // the address that is dialled, after the name was resolved, so that a name which
 // changes its address between check and use gains nothing.
-type dialPolicy struct {
-	allow    []netip.Prefix // private ranges that the file allows
-	loopback bool           // base_url says loopback
+type DialPolicy struct {
+	Allow    []netip.Prefix // private ranges that the file allows
+	Loopback bool           // base_url says loopback
 }
 
-var errAddressDenied = errors.New("address is not allowed")
+// ErrAddressDenied says that a policy does not allow an address.
+var ErrAddressDenied = errors.New("address is not allowed")
 
 // prefixes that need allow_cidrs: private, carrier-grade NAT, and those in which
 // another address may hide.
@@ -52,8 +53,8 @@ var deniedPrefixes = []netip.Prefix{
 // nat64 is the prefix behind whose last four bytes an IPv4 address is reached.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// check reports why the address may not be dialled; nil if it may.
-func (p dialPolicy) check(ip netip.Addr) error {
+// Check reports why the address may not be dialled; nil if it may.
+func (p DialPolicy) Check(ip netip.Addr) error {
 	ip = ip.Unmap().WithZone("")
 	if nat64.Contains(ip) {
 		b := ip.As16()
@@ -64,43 +65,43 @@ func (p dialPolicy) check(ip netip.Addr) error {
 	}
 	for _, d := range deniedPrefixes {
 		if d.Contains(ip) {
-			return fmt.Errorf("%w: %s is link-local, metadata, multicast or reserved, which is never called", errAddressDenied, ip)
+			return fmt.Errorf("%w: %s is link-local, metadata, multicast or reserved, which is never called", ErrAddressDenied, ip)
 		}
 	}
-	for _, a := range p.allow {
+	for _, a := range p.Allow {
 		if a.Contains(ip) {
 			return nil
 		}
 	}
 	if ip.IsLoopback() {
-		if p.loopback {
+		if p.Loopback {
 			return nil
 		}
-		return fmt.Errorf("%w: %s is loopback, and base_url does not say so", errAddressDenied, ip)
+		return fmt.Errorf("%w: %s is loopback, and the address of the service does not say so", ErrAddressDenied, ip)
 	}
 	for _, d := range privatePrefixes {
 		if d.Contains(ip) {
-			return fmt.Errorf("%w: %s is in the private range %s; add a range with it to allow_cidrs of the service", errAddressDenied, ip, d)
+			return fmt.Errorf("%w: %s is in the private range %s; add a range with it to allow_cidrs of the service", ErrAddressDenied, ip, d)
 		}
 	}
 	return nil
 }
 
 // control is the net.Dialer's Control: it sees each address before it is connected to.
-func (p dialPolicy) control(_, address string, _ syscall.RawConn) error {
+func (p DialPolicy) control(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%w: %q: %w", errAddressDenied, address, err)
+		return fmt.Errorf("%w: %q: %w", ErrAddressDenied, address, err)
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		return fmt.Errorf("%w: %q: %w", errAddressDenied, address, err)
+		return fmt.Errorf("%w: %q: %w", ErrAddressDenied, address, err)
 	}
-	return p.check(ip)
+	return p.Check(ip)
 }
 
-// isLoopback reports whether a host of a base_url is a loopback literal.
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host of a base_url is a loopback literal.
+func IsLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}

@@ -1,4 +1,4 @@
-package httpbinding
+package binding
 
 import (
 	"encoding/json"
@@ -18,16 +18,16 @@ const (
 	expressionMemoryMax = 100_000
 )
 
-// expression is "= ...": expr-lang, compiled at load. It sees only the values that
+// Expression is "= ...": expr-lang, compiled at load. It sees only the values that
 // it is given, no functions of ours, and not the time: all attempts of a task must
 // make the same request.
-type expression struct {
+type Expression struct {
 	source  string
 	program *vm.Program
 }
 
 // compileExpression compiles the text after "=". vars are the names that it may use.
-func compileExpression(source string, vars types.Map) (value, error) {
+func compileExpression(source string, vars types.Map) (Value, error) {
 	program, err := expr.Compile(source,
 		expr.Env(vars), expr.MaxNodes(expressionNodesMax),
 		expr.DisableBuiltin("now"))
@@ -36,12 +36,12 @@ func compileExpression(source string, vars types.Map) (value, error) {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return nil, fmt.Errorf("expression %q: %s", source, first)
 	}
-	return &expression{source, program}, nil
+	return &Expression{source, program}, nil
 }
 
-func (e *expression) String() string { return "= " + e.source }
+func (e *Expression) String() string { return "= " + e.source }
 
-func (e *expression) eval(s *scope) (v any, present bool, err error) {
+func (e *Expression) Eval(s *Scope) (v any, present bool, err error) {
 	machine := vm.VM{MemoryBudget: expressionMemoryMax}
 	vars, err := s.variables()
 	if err != nil {
@@ -55,9 +55,9 @@ func (e *expression) eval(s *scope) (v any, present bool, err error) {
 	return v, true, nil
 }
 
-// plain gives a value with numbers that expressions can count with: int where the
+// Plain gives a value with numbers that expressions can count with: int where the
 // number is one, otherwise float64.
-func plain(v any) any {
+func Plain(v any) any {
 	switch v := v.(type) {
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
@@ -71,13 +71,13 @@ func plain(v any) any {
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = plain(v[i])
+			out[i] = Plain(v[i])
 		}
 		return out
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k := range v {
-			out[k] = plain(v[k])
+			out[k] = Plain(v[k])
 		}
 		return out
 	}
