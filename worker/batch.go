@@ -15,11 +15,24 @@ import (
 // Batch says how tasks are put together.
 type Batch struct {
 	// Max is how many tasks one call of the function gets at most. Default 100. Each of
-	// them holds a permit of its service while it waits: the service's concurrency bounds
-	// a batch too.
+	// them holds a permit of its service while it waits, and spends a token of its rate:
+	// concurrency bounds a batch too, and a rate is one of tasks.
 	Max int
 	// Wait is how long the first task of a batch waits for more. Default 10 ms.
 	Wait time.Duration
+	// Bytes is how many bytes of input one call gets at most, if it gets more than one
+	// task. Default: no bound but the worker's own, of what it holds at a time.
+	Bytes int
+}
+
+func (b Batch) withDefaults() Batch {
+	if b.Max == 0 {
+		b.Max = 100
+	}
+	if b.Wait == 0 {
+		b.Wait = 10 * time.Millisecond
+	}
+	return b
 }
 
 // BatchResult is one task's part of a batch's result.
@@ -33,24 +46,19 @@ type BatchResult[Out any] struct {
 // gives as many results as it got inputs, in their order, or an error for all. Its
 // context ends when that of every task has.
 func HandleBatch[In, Out any](task workflow.Task[In, Out], b Batch, key func(In) string, fn func(ctx context.Context, ins []In) ([]BatchResult[Out], error), opts ...Option) Handler {
-	if b.Max == 0 {
-		b.Max = 100
-	}
-	if b.Wait == 0 {
-		b.Wait = 10 * time.Millisecond
-	}
-	c := collector[In, Out]{Batch: b, fn: fn, open: map[string]*batch[In, Out]{}}
+	c := NewBatcher(b, fn)
 	return Handle(task, func(ctx context.Context, in In) (Out, error) {
 		k := ""
 		if key != nil {
 			k = key(in)
 		}
-		return c.do(ctx, k, in)
+		return c.Do(ctx, k, in)
 	}, opts...)
 }
 
-// collector puts calls together.
-type collector[In, Out any] struct {
+// Batcher puts calls of handlers together to calls of one function: what HandleBatch is
+// made of, for handlers of another kind. It is used from many goroutines.
+type Batcher[In, Out any] struct {
 	Batch
 	fn func(ctx context.Context, ins []In) ([]BatchResult[Out], error)
 
@@ -58,32 +66,54 @@ type collector[In, Out any] struct {
 	open map[string]*batch[In, Out] // by key: those that still wait for more
 }
 
-// batch is one call of the function.
-type batch[In, Out any] struct {
-	ins     []In
-	ctxs    []context.Context
-	full    chan struct{} // closed when there are Max of them
-	done    chan struct{} // closed when results are there
-	results []BatchResult[Out]
-	err     error
+// NewBatcher makes a Batcher of a function as HandleBatch has it.
+func NewBatcher[In, Out any](b Batch, fn func(ctx context.Context, ins []In) ([]BatchResult[Out], error)) *Batcher[In, Out] {
+	return &Batcher[In, Out]{Batch: b.withDefaults(), fn: fn, open: map[string]*batch[In, Out]{}}
 }
 
-// do waits for the batch that it is part of. The first of a batch carries it out.
-func (c *collector[In, Out]) do(ctx context.Context, key string, in In) (out Out, err error) {
+// batch is one call of the function.
+type batch[In, Out any] struct {
+	items []*item[In, Out]
+	bytes int
+	full  chan struct{} // closed when no more come in
+	done  chan struct{} // closed when results are there
+}
+
+// item is one task of a batch.
+type item[In, Out any] struct {
+	ctx    context.Context
+	in     In
+	result BatchResult[Out]
+}
+
+// Do waits for the batch that it is part of, with others of its key. The first of a batch
+// carries it out. ctx is a handler's, or that of a call which is no worker's.
+func (c *Batcher[In, Out]) Do(ctx context.Context, key string, in In) (out Out, err error) {
+	call, _ := ctx.Value(callKey{}).(*Call)
+	size := 0
+	if call != nil {
+		size = len(call.Input)
+	}
 	c.mu.Lock()
 	b := c.open[key]
+	if b != nil && c.Bytes > 0 && b.bytes+size > c.Bytes {
+		c.close(key, b)
+		b = nil
+	}
 	first := b == nil
 	if first {
 		b = &batch[In, Out]{full: make(chan struct{}), done: make(chan struct{})}
 		c.open[key] = b
 	}
-	at := len(b.ins)
-	b.ins, b.ctxs = append(b.ins, in), append(b.ctxs, ctx)
-	if len(b.ins) == c.Max {
-		delete(c.open, key)
-		close(b.full)
+	mine := &item[In, Out]{ctx: ctx, in: in}
+	b.items, b.bytes = append(b.items, mine), b.bytes+size
+	if len(b.items) == c.Max {
+		c.close(key, b)
 	}
 	c.mu.Unlock()
+	if !first && call != nil {
+		call.joined = true
+	}
 	if first {
 		wait := time.NewTimer(c.Wait)
 		select {
@@ -103,36 +133,61 @@ func (c *collector[In, Out]) do(ctx context.Context, key string, in In) (out Out
 	case <-ctx.Done():
 		return out, context.Cause(ctx)
 	}
-	if b.err != nil {
-		return out, b.err
-	}
-	return b.results[at].Value, b.results[at].Err
+	return mine.result.Value, mine.result.Err
 }
 
-// run calls the function.
-func (c *collector[In, Out]) run(b *batch[In, Out]) {
+// close lets nobody into b any more. c.mu is held.
+func (c *Batcher[In, Out]) close(key string, b *batch[In, Out]) {
+	delete(c.open, key)
+	close(b.full)
+}
+
+// run calls the function for those of b that somebody still waits for.
+func (c *Batcher[In, Out]) run(b *batch[In, Out]) {
 	defer close(b.done)
+	var items []*item[In, Out]
+	var ins []In
+	for _, i := range b.items {
+		if i.ctx.Err() != nil {
+			i.result.Err = context.Cause(i.ctx)
+			continue
+		}
+		items, ins = append(items, i), append(ins, i.in)
+	}
+	if len(items) == 0 {
+		return
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	var left atomic.Int64
-	left.Store(int64(len(b.ctxs)))
-	for _, one := range b.ctxs {
-		defer context.AfterFunc(one, func() {
+	left.Store(int64(len(items)))
+	for _, i := range items {
+		defer context.AfterFunc(i.ctx, func() {
 			if left.Add(-1) == 0 { // nobody waits for any of it
-				cancel(context.Cause(one))
+				cancel(context.Cause(i.ctx))
 			}
 		})()
 	}
-	func() {
-		defer func() {
-			if p := recover(); p != nil {
-				b.err = &record.Failure{Kind: record.FailureApplication, Code: CodePanic, Retryable: true, Message: fmt.Sprintf("the batch handler panicked: %v\n%s", p, debug.Stack())}
-			}
-		}()
-		b.results, b.err = c.fn(ctx, b.ins)
-	}()
-	if b.err == nil && len(b.results) != len(b.ins) {
-		b.err = &record.Failure{Kind: record.FailureApplication, Code: "batch_result_invalid", Retryable: true,
-			Message: fmt.Sprintf("the batch handler gave %d results for %d tasks", len(b.results), len(b.ins))}
+	results, err := c.call(ctx, ins)
+	if err == nil && len(results) != len(ins) {
+		err = &record.Failure{Kind: record.FailureApplication, Code: "batch_result_invalid", Retryable: true,
+			Message: fmt.Sprintf("the batch handler gave %d results for %d tasks", len(results), len(ins))}
 	}
+	for at, i := range items {
+		if err != nil {
+			i.result.Err = err
+		} else {
+			i.result = results[at]
+		}
+	}
+}
+
+// call calls the function; its panic is a failure of all.
+func (c *Batcher[In, Out]) call(ctx context.Context, ins []In) (results []BatchResult[Out], err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &record.Failure{Kind: record.FailureApplication, Code: CodePanic, Retryable: true, Message: fmt.Sprintf("the batch handler panicked: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return c.fn(ctx, ins)
 }

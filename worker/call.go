@@ -66,7 +66,7 @@ func (s *service) work(j *job) (called bool) {
 			ended.Outcome = OutcomeRetry
 		}
 	}
-	if !cut && !aborted {
+	if !cut && !aborted && !call.joined {
 		if failure == pending {
 			s.judge(nil)
 		} else {

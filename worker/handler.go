@@ -34,6 +34,9 @@ type Call struct {
 
 	tokenKey []byte
 	beats    *beater
+	// joined: it is part of a call that another task began. The service is not judged by
+	// it once more.
+	joined bool
 }
 
 // CallFunc makes one attempt: it returns the result's bytes, or an error. What an

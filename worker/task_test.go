@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/odradek/odradek/codec"
+	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/workflow"
 )
 
@@ -148,6 +149,60 @@ func TestBatches(t *testing.T) {
 		slices.Sort(sizes)
 		if completed != 44 || failed != 6 || !slices.Equal(sizes, []int{5, 5, 20, 20}) {
 			t.Errorf("%d completed, %d failed, batches of %v", completed, failed, sizes)
+		}
+	})
+}
+
+// TestBatchesAreOneCall: the failure of a batch is one of those that open the breaker; what is cancelled while it waits is left out; and a
+// batch that has its bytes waits for no more.
+func TestBatchesAreOneCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const tasks = 120
+		e := newEnv(t, 1)
+		e.put(tasks, "index", 1)
+		calls := 0
+		many := NewBatcher(Batch{Max: 20, Wait: time.Second}, func(_ context.Context, ins []*Call) ([]BatchResult[[]byte], error) {
+			calls++
+			return nil, &record.Failure{Kind: record.FailureHTTP, HTTPStatus: 503, Retryable: true}
+		})
+		w := e.start("a", Config{
+			Services: map[string]Service{testService: {Concurrency: 20}},
+			Handlers: []Handler{HandleRaw(testService, "index", func(ctx context.Context, c *Call) ([]byte, error) { return many.Do(ctx, "", c) })},
+		})
+		e.events(tasks)
+		if calls != 6 {
+			t.Errorf("%d tasks in batches of 20 took %d calls", tasks, calls)
+		}
+		if st := w.Status()[0]; st.Breaker != string(breakerClosed) {
+			t.Errorf("six failures in a row: the breaker is %s", st.Breaker)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var got [][]string
+		many := NewBatcher(Batch{Max: 20, Wait: time.Hour, Bytes: 10}, func(_ context.Context, ins []string) ([]BatchResult[int], error) {
+			got = append(got, ins)
+			return make([]BatchResult[int], len(ins)), nil
+		})
+		gone, cancel := context.WithCancelCause(t.Context())
+		var wg sync.WaitGroup
+		do := func(ctx context.Context, in string, want error) {
+			wg.Go(func() {
+				if _, err := many.Do(context.WithValue(ctx, callKey{}, &Call{Input: []byte(in)}), "", in); !errors.Is(err, want) {
+					t.Errorf("%s: %v", in, err)
+				}
+			})
+			synctest.Wait()
+		}
+		do(t.Context(), "aaaa", nil)
+		do(gone, "bb", errCancelled)
+		do(t.Context(), "cccc", nil)
+		cancel(errCancelled)
+		do(t.Context(), "d", nil) // does not fit: those before are called
+		do(t.Context(), "eeeeeeeeeeeeeee", nil)
+		wg.Wait()
+		if want := [][]string{{"aaaa", "cccc"}, {"d"}, {"eeeeeeeeeeeeeee"}}; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("calls of %v, want %v", got, want)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"sort"
 	"strings"
@@ -22,48 +23,63 @@ import (
 )
 
 func (a *app) callCommand() *cobra.Command {
-	var input, file, key string
+	var inputs []string
+	var file, key string
 	var dry bool
 	cmd := &cobra.Command{
 		Use:   "call CONFIG SERVICE.TASK",
 		Short: "Try one binding",
 		Long: `Make one attempt of a task with an input, as the worker would, without Kafka, and print
 the result, or the failure as the workflow would get it. The API is called: it does what
-it is asked for. With --dry-run the request is printed, without its secrets, and not sent.
+it is asked for. A binding with a batch takes --input more than once: all go into one
+request, and an outcome is printed for each. With --dry-run the request is printed, without its secrets, and not sent.
 
 Exit codes: 0 a result, 1 a failure, 2 the configuration, the task or a flag is wrong.`,
 		Example: `  svcworker call configs/svcworker.yaml payment.request --input '{"customer":"7"}'
-  svcworker call configs/svcworker.yaml payment.request --input-file in.json --dry-run`,
+  svcworker call configs/svcworker.yaml payment.request --input-file in.json --dry-run
+  svcworker call configs/svcworker.yaml search.index --input '{"id":1}' --input '{"id":2}'`,
 		Args: cobra.ExactArgs(2),
 	}
 	f := cmd.Flags()
-	f.StringVar(&input, "input", "", "the task's input, JSON")
+	f.StringArrayVar(&inputs, "input", nil, "the task's input, JSON; may be repeated for a batch")
 	f.StringVar(&file, "input-file", "", "file with the input; - is stdin")
-	f.StringVar(&key, "key", "", "idempotency key; default: a new one")
+	f.StringVar(&key, "key", "", "idempotency key; default: a new one. Of a batch, the tasks' keys begin with it")
 	f.BoolVar(&dry, "dry-run", false, "print the request and send nothing")
 	cmd.MarkFlagsMutuallyExclusive("input", "input-file")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		in := []byte(input)
-		var err error
-		switch file {
-		case "":
-		case "-":
-			in, err = io.ReadAll(os.Stdin)
-		default:
-			in, err = os.ReadFile(file)
+		ins := make([][]byte, 0, len(inputs)+1)
+		for _, in := range inputs {
+			ins = append(ins, []byte(in))
 		}
-		if err == nil && len(in) > 0 && !json.Valid(in) {
-			err = errors.New("the input is not JSON")
+		if file != "" || len(ins) == 0 {
+			in, err := readInput(file)
+			if err != nil {
+				return exitError{exitUsage, err}
+			}
+			ins = append(ins, in)
 		}
-		if err != nil {
-			return exitError{exitUsage, err}
+		for _, in := range ins {
+			if len(in) > 0 && !json.Valid(in) {
+				return exitError{exitUsage, errors.New("the input is not JSON")}
+			}
 		}
-		return a.call(cmd.Context(), args[0], args[1], in, key, dry)
+		return a.call(cmd.Context(), args[0], args[1], ins, key, dry)
 	}
 	return cmd
 }
 
-func (a *app) call(ctx context.Context, config, name string, input []byte, key string, dry bool) error {
+// readInput reads a file; - is stdin, and no name nothing.
+func readInput(file string) ([]byte, error) {
+	switch file {
+	case "":
+		return nil, nil
+	case "-":
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(file)
+}
+
+func (a *app) call(ctx context.Context, config, name string, inputs [][]byte, key string, dry bool) error {
 	file, err := httpbinding.Load(config, binding.Options{WithoutSecrets: dry})
 	if err != nil {
 		return exitError{exitUsage, err}
@@ -85,14 +101,59 @@ func (a *app) call(ctx context.Context, config, name string, input []byte, key s
 	if key == "" {
 		key = uuid.NewString()
 	}
-	call := &worker.Call{Service: service, Operation: task.Operation, WorkflowID: "svcworker-call", Key: key, Attempt: 1, Input: input,
-		Task: record.TaskID{Run: record.DeriveRunID("svcworker-call", record.Origin{}, record.MillisOf(time.Now())), No: 1}}
+	if len(inputs) > 1 && !task.Batches() {
+		return exitError{exitUsage, fmt.Errorf("%s makes a request for each task, and there are %d inputs: give it batch, or one --input", name, len(inputs))}
+	}
+	calls := make([]*worker.Call, len(inputs))
+	for n, input := range inputs {
+		id := fmt.Sprintf("svcworker-call-%d", n+1)
+		calls[n] = &worker.Call{Service: service, Operation: task.Operation, WorkflowID: id, Key: key, Attempt: 1, Input: input,
+			Task: record.TaskID{Run: record.DeriveRunID(id, record.Origin{}, record.MillisOf(time.Now())), No: 1}}
+		if task.Batches() {
+			calls[n].Key = fmt.Sprintf("%s.%d", key, n+1)
+		}
+	}
+	if task.Batches() {
+		return a.callBatch(ctx, task, calls, dry)
+	}
 	if dry {
-		return a.dryRun(ctx, task, call)
+		return a.dryRun(task.Request(ctx, calls[0]))
 	}
 	ctx, cancel := context.WithTimeout(ctx, task.Timeout)
 	defer cancel()
-	out, err := task.Call(ctx, call)
+	out, err := task.Call(ctx, calls[0])
+	return a.printOutcome(out, err)
+}
+
+// callBatch makes one request of many tasks, which must be of one group.
+func (a *app) callBatch(ctx context.Context, task *httpbinding.Task, calls []*worker.Call, dry bool) error {
+	first := ""
+	for n, c := range calls {
+		group, err := task.Group(c)
+		if err != nil {
+			return a.printOutcome(nil, err)
+		}
+		if n > 0 && group != first {
+			return exitError{exitUsage, fmt.Errorf("the inputs are of two groups, %q and %q, which are never in one request", first, group)}
+		}
+		first = group
+	}
+	if dry {
+		return a.dryRun(task.BatchRequest(ctx, calls))
+	}
+	ctx, cancel := context.WithTimeout(ctx, task.Timeout)
+	defer cancel()
+	var failed error
+	for _, r := range task.CallMany(ctx, calls) {
+		if err := a.printOutcome(r.Value, r.Err); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// printOutcome prints a result, or a failure as the workflow would get it.
+func (a *app) printOutcome(out []byte, err error) error {
 	if errors.Is(err, worker.ErrPending) {
 		fmt.Fprintln(a.stdout, "pending: the API will answer later, with the task's token")
 		return nil
@@ -116,8 +177,7 @@ func (a *app) call(ctx context.Context, config, name string, input []byte, key s
 }
 
 // dryRun prints a request whose secrets were not looked for.
-func (a *app) dryRun(ctx context.Context, task *httpbinding.Task, call *worker.Call) error {
-	req, err := task.Request(ctx, call)
+func (a *app) dryRun(req *http.Request, err error) error {
 	if err != nil {
 		return exitError{exitProblems, err}
 	}

@@ -60,3 +60,36 @@ func TestCall(t *testing.T) {
 		}
 	}
 }
+
+// TestCallOfABatch: several inputs go into one request, and each outcome is shown.
+func TestCallOfABatch(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `[{"n":1},{"bad":"too old"}]`)
+	}))
+	t.Cleanup(api.Close)
+	config := filepath.Join(t.TempDir(), "w.yaml")
+	text := fmt.Sprintf("services:\n  shop:\n    base_url: %s\n    tasks:\n      put: {path: \"/{$group}\", batch: {key: \"{to}\", failure: \"{bad?}\"}}\n      get: {path: /}\n", api.URL)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	call := func(args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		a := &app{stdout: &out, stderr: &errs}
+		code := a.run(t.Context(), append([]string{"call", config}, args...))
+		return code, out.String() + errs.String()
+	}
+	one, two := `{"to":"x","n":1}`, `{"to":"x","n":2}`
+	if code, out := call("shop.put", "--input", one, "--input", two, "--dry-run"); code != exitOK || !strings.Contains(out, "POST "+api.URL+"/x\n") || !strings.Contains(out, "["+one+","+two+"]") {
+		t.Errorf("dry: %d %s", code, out)
+	}
+	if code, out := call("shop.put", "--input", one, "--input", two); code != exitProblems || !strings.Contains(out, `"n": 1`) || !strings.Contains(out, "too old") {
+		t.Errorf("%d %s", code, out)
+	}
+	if code, out := call("shop.put", "--input", one, "--input", `{"to":"y"}`); code != exitUsage || !strings.Contains(out, `the inputs are of two groups, "x" and "y"`) {
+		t.Errorf("two groups: %d %s", code, out)
+	}
+	if code, out := call("shop.get", "--input", one, "--input", two); code != exitUsage || !strings.Contains(out, "there are 2 inputs: give it batch, or one --input") {
+		t.Errorf("no batch: %d %s", code, out)
+	}
+}

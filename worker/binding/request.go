@@ -43,8 +43,11 @@ func Line(v Value, s *Scope) (any, bool, error) {
 	return out, present, err
 }
 
-// Encode makes JSON of a built value.
-func Encode(v any) ([]byte, error) {
+// Encode makes JSON of a built value, of at most RequestBytesMax.
+func Encode(v any) ([]byte, error) { return EncodeWithin(v, RequestBytesMax) }
+
+// EncodeWithin makes JSON of a built value, of at most so many bytes.
+func EncodeWithin(v any, most int) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -52,11 +55,16 @@ func Encode(v any) ([]byte, error) {
 		return nil, fmt.Errorf("it is no JSON value: %w", err)
 	}
 	out := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	if len(out) > RequestBytesMax {
-		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(out), RequestBytesMax)
+	if len(out) > most {
+		return nil, TooLong(len(out), most)
 	}
 	if err := CheckJSON(out); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// TooLong says that something that is built is above its bound.
+func TooLong(size, most int) error {
+	return fmt.Errorf("it has %d bytes, at most %d are allowed", size, most)
 }

@@ -3,6 +3,7 @@ package binding
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,6 +20,7 @@ type Place struct {
 	Secrets     bool      // ${env:NAME} and ${file:PATH}
 	Optional    bool      // {field?}
 	References  bool      // {field}
+	Root        string    // the one field that there is, such as items; "": any
 	NoRefReason string    // why not
 }
 
@@ -28,6 +30,17 @@ type SecretText struct{ Literal }
 func (SecretText) String() string { return "(secret)" }
 
 func (l Literal) String() string { return fmt.Sprint(l.V) }
+
+// Fixed reports whether a value is the same in all requests.
+func Fixed(v Value) bool {
+	switch v := v.(type) {
+	case Literal, SecretText:
+		return true
+	case Text:
+		return !slices.ContainsFunc(v.Parts, func(p Value) bool { return !Fixed(p) })
+	}
+	return false
+}
 
 // Template compiles one string of the file: text with {field} and ${env:NAME} in
 // it, or "= expression". A single {field} keeps the field's JSON type.
@@ -133,6 +146,10 @@ func (d *Decoder) reference(n *yaml.Node, key, src string, at Place) (Ref, bool)
 			d.Problem(n, key, fmt.Sprintf("{%s} is not a field", src), "A field is letters, digits, _ and -, with dots between the levels; for other names use an expression: = input[\"other name\"]")
 			return r, false
 		}
+	}
+	if at.Root != "" && r.path[0] != at.Root {
+		d.Problem(n, key, fmt.Sprintf("{%s} is of one task, and the request is of many", src), fmt.Sprintf("Write an = expression over %s, {%s.0.input.%s}, or {$group} with batch.key", at.Root, at.Root, strings.Join(r.path, ".")))
+		return r, false
 	}
 	return r, true
 }

@@ -16,7 +16,7 @@ import (
 
 // Scope is what a template or expression may look at.
 type Scope struct {
-	What string                // "input" or "answer", for messages
+	What string                // "input", "answer" or "batch", for messages
 	JSON []byte                // what {field} refers to: the input, or the answer's body
 	Attr map[string]string     // what {$name} refers to
 	More func() map[string]any // what expressions see beside the payload
@@ -25,6 +25,9 @@ type Scope struct {
 	decoded bool
 	vars    map[string]any
 }
+
+// Set gives the payload decoded, instead of JSON: of a batch, an object with items.
+func (s *Scope) Set(root any) { s.root, s.decoded = root, true }
 
 // Value decodes the payload; nothing at all reads as null.
 func (s *Scope) Value() (any, error) {
@@ -60,11 +63,14 @@ func (s *Scope) variables() (map[string]any, error) {
 		return nil, err
 	}
 	s.vars = s.More()
-	name := "input"
-	if s.What == "answer" {
-		name = "body"
+	switch s.What {
+	case "input":
+		s.vars["input"] = Plain(root)
+	case "answer":
+		s.vars["body"] = Plain(root)
+	case "batch":
+		s.vars["items"] = Plain(root.(map[string]any)["items"])
 	}
-	s.vars[name] = Plain(root)
 	return s.vars, nil
 }
 

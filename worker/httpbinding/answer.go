@@ -83,6 +83,19 @@ func (t *Task) completed(resp *http.Response, call *worker.Call) ([]byte, error)
 	if t.result.mode == resultNone {
 		return []byte("null"), nil
 	}
+	body, err := t.readBody(resp)
+	if err != nil {
+		return nil, err
+	}
+	result, err := t.mapResult(resp, body, call)
+	if err != nil {
+		return nil, t.notMapped(resp, body, err)
+	}
+	return result, nil
+}
+
+// readBody reads an answer up to its bound.
+func (t *Task) readBody(resp *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, t.answerBytes+1))
 	if err != nil {
 		return nil, err // the connection: the caller classifies it
@@ -93,15 +106,17 @@ func (t *Task) completed(resp *http.Response, call *worker.Call) ([]byte, error)
 			Message: fmt.Sprintf("%s: the answer has more than %d bytes; raise answer_bytes_max of the task, or ask the API for less", t.key, t.answerBytes),
 		}
 	}
-	result, err := t.mapResult(resp, body, call)
-	if err != nil {
-		return nil, &record.Failure{
-			Kind: record.FailureBinding, Code: CodeResultNotMapped, Retryable: true, HTTPStatus: resp.StatusCode,
-			Message: fmt.Sprintf("%s: the API answered %d, but %v", t.key, resp.StatusCode, err),
-			Problem: snippet(body),
-		}
+	return body, nil
+}
+
+// notMapped is the failure of a success whose body, or the part of it that is the task's,
+// does not fit.
+func (t *Task) notMapped(resp *http.Response, body []byte, err error) *record.Failure {
+	return &record.Failure{
+		Kind: record.FailureBinding, Code: CodeResultNotMapped, Retryable: true, HTTPStatus: resp.StatusCode,
+		Message: fmt.Sprintf("%s: the API answered %d, but %v", t.key, resp.StatusCode, err),
+		Problem: snippet(body),
 	}
-	return result, nil
 }
 
 func (t *Task) mapResult(resp *http.Response, body []byte, call *worker.Call) ([]byte, error) {
@@ -121,15 +136,30 @@ func (t *Task) mapResult(resp *http.Response, body []byte, call *worker.Call) ([
 		}
 		return trimmed, nil
 	}
-	s := &binding.Scope{What: "answer", JSON: trimmed, Attr: map[string]string{"status": strconv.Itoa(resp.StatusCode)}}
+	return t.mapTree(answerScope(resp, trimmed, call))
+}
+
+// answerScope is what templates see of an answer; call may be nil where the input is not
+// offered.
+func answerScope(resp *http.Response, body []byte, call *worker.Call) *binding.Scope {
+	s := &binding.Scope{What: "answer", JSON: body, Attr: map[string]string{"status": strconv.Itoa(resp.StatusCode)}}
 	s.More = func() map[string]any {
 		headers := make(map[string]string, len(resp.Header))
 		for k := range resp.Header {
 			headers[strings.ToLower(k)] = resp.Header.Get(k)
 		}
-		input, _ := binding.RequestScope(call).Value() // not JSON: null
-		return map[string]any{"status": resp.StatusCode, "headers": headers, "input": binding.Plain(input)}
+		vars := map[string]any{"status": resp.StatusCode, "headers": headers}
+		if call != nil {
+			input, _ := binding.RequestScope(call).Value() // not JSON: null
+			vars["input"] = binding.Plain(input)
+		}
+		return vars
 	}
+	return s
+}
+
+// mapTree builds the result.
+func (t *Task) mapTree(s *binding.Scope) ([]byte, error) {
 	v, present, err := t.result.value.Eval(s)
 	if err != nil {
 		return nil, fmt.Errorf("result: %w", err)

@@ -28,34 +28,48 @@ func (t *Task) Call(ctx context.Context, call *worker.Call) ([]byte, error) {
 	return t.do(ctx, t.service.client(), t.service.tokenClient(), call)
 }
 
+// CallMany makes one attempt of many tasks with one request, as Call does of one.
+func (t *Task) CallMany(ctx context.Context, calls []*worker.Call) []worker.BatchResult[[]byte] {
+	return t.doMany(ctx, t.service.client(), t.service.tokenClient(), calls)
+}
+
 // do makes one attempt. The context's end bounds it, the answer's body included.
-func (t *Task) do(ctx context.Context, client, tokens *http.Client, call *worker.Call) ([]byte, error) {
+func (t *Task) do(ctx context.Context, client, tokens *http.Client, call *worker.Call) (result []byte, err error) {
 	req, err := t.Request(ctx, call)
 	if err != nil {
 		return nil, t.notBuilt(err)
 	}
+	err = t.exchange(ctx, client, tokens, req, func(resp *http.Response) (err error) {
+		result, err = t.outcome(resp, call, time.Now())
+		return err
+	})
+	return result, err
+}
+
+// exchange sends a request and has its answer read.
+func (t *Task) exchange(ctx context.Context, client, tokens *http.Client, req *http.Request, read func(*http.Response) error) error {
 	authorization, err := t.service.auth.Authorization(ctx, tokens, t.key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, t.noAnswer(ctx, err)
+		return t.noAnswer(ctx, err)
 	}
 	another := resp.StatusCode == http.StatusUnauthorized && t.service.auth.Refused(req.Header.Get("Authorization"))
 	defer func() { _ = resp.Body.Close() }()
-	result, err := t.outcome(resp, call, time.Now())
+	err = read(resp)
 	var f *record.Failure
 	if err != nil && !errors.As(err, &f) && !errors.Is(err, worker.ErrPending) {
-		return nil, t.noAnswer(ctx, err)
+		return t.noAnswer(ctx, err)
 	}
 	if f != nil && another {
 		f.Retryable, f.Code = true, "token_refused" // the next attempt comes with another
 	}
-	return result, err
+	return err
 }
 
 // noAnswer is the failure of a call without a whole answer. Whether the API did what

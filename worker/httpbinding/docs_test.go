@@ -84,20 +84,20 @@ func TestThePageOnBindingsIsTrue(t *testing.T) {
 			if answer != b.body {
 				t.Errorf("line %d: the file is told\n%s\nthe page says\n%s", b.line, answer, b.body)
 			}
-		case "json input":
+		case "json input", "json inputs":
 			input = b.body
 		case "http request":
 			want = b.body
 		case "http answer":
 			answer = b.body
-		case "json result", "json failure", "text outcome":
+		case "json result", "json failure", "text outcome", "json outcomes":
 			playCall(t, b, task, input, want, answer)
 		case "sh": // played by cmd/svcworker
 		default:
 			t.Errorf("line %d: nobody plays blocks of kind %q", b.line, b.info)
 		}
 	}
-	if played["json result"] < 5 || played["json failure"] < 3 || played["text problems"] < 1 {
+	if played["json result"] < 5 || played["json failure"] < 3 || played["json outcomes"] < 1 || played["text problems"] < 1 {
 		t.Fatalf("the page has only %v", played)
 	}
 }
@@ -129,7 +129,12 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 	task.service.base.Host, task.service.dial.Loopback = at.Host, true
 	call := testCall(input)
 	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
-	result, err := task.do(t.Context(), task.service.client(), task.service.tokenClient(), call)
+	var result []byte
+	if task.Batches() {
+		result = playBatch(t, b, task, input)
+	} else {
+		result, err = task.do(t.Context(), task.service.client(), task.service.tokenClient(), call)
+	}
 	if (b.info == "text outcome") != errors.Is(err, worker.ErrPending) {
 		t.Errorf("line %d: the outcome is %v", b.line, err)
 	}
@@ -146,6 +151,8 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 	}
 	var f *record.Failure
 	switch {
+	case b.info == "json outcomes" && !sameJSON(string(result), b.body):
+		t.Errorf("line %d: the outcomes are %s, the page says %s", b.line, result, b.body)
 	case b.info == "json result" && (err != nil || !sameJSON(string(result), b.body)):
 		t.Errorf("line %d: the result is %s, %v, the page says %s", b.line, result, err, b.body)
 	case b.info == "json failure" && !errors.As(err, &f):
@@ -156,6 +163,34 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 			t.Errorf("line %d: the failure is %s, %v, the page says %s", b.line, got, err, b.body)
 		}
 	}
+}
+
+// playBatch makes one request of many tasks and shows what came of each.
+func playBatch(t *testing.T, b block, task *Task, inputs string) []byte {
+	t.Helper()
+	var each []json.RawMessage
+	if err := json.Unmarshal([]byte(inputs), &each); err != nil {
+		t.Fatalf("line %d: %v", b.line, err)
+	}
+	var calls []*worker.Call
+	for n, in := range each {
+		c := testCall(string(in))
+		c.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9." + strconv.Itoa(n+1)
+		calls = append(calls, c)
+	}
+	var outcomes []map[string]any
+	for _, r := range task.CallMany(t.Context(), calls) {
+		if r.Err != nil {
+			outcomes = append(outcomes, map[string]any{"failure": worker.Failure(r.Err)})
+		} else {
+			outcomes = append(outcomes, map[string]any{"result": json.RawMessage(r.Value)})
+		}
+	}
+	out, err := json.Marshal(outcomes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // message splits the page's form of an HTTP message.

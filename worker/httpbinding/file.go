@@ -71,6 +71,7 @@ type Task struct {
 	retryMax    time.Duration
 	answerBytes int64
 	statuses    statuses
+	batch       *batching // nil: a request for each task
 }
 
 // param is one query parameter, header one header line.
@@ -135,7 +136,7 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 		"rate":               func(key string, v *yaml.Node) { s.Rate = d.Rate(v, key) },
 		"burst":              func(_ string, v *yaml.Node) { burst = v },
 		"timeout":            func(key string, v *yaml.Node) { s.timeout = d.Duration(v, key, timeoutMax) },
-		"headers":            func(key string, v *yaml.Node) { s.headers = d.headers(v, key) },
+		"headers":            func(key string, v *yaml.Node) { s.headers = d.headers(v, key, ofOne()) },
 		"auth":               func(_ string, v *yaml.Node) { credentials = v },
 		"tls":                func(_ string, v *yaml.Node) { certificates = v },
 		"allow_cidrs":        func(_ string, v *yaml.Node) { cidrs = v },

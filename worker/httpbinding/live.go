@@ -19,12 +19,24 @@ type Live struct {
 // served is a file with the connections of its services.
 type served struct {
 	file  *File
-	tasks map[string]attached // by service.operation
+	tasks map[string]*attached // by service.operation
 }
 
 type attached struct {
 	task           *Task
 	client, tokens *http.Client
+	many           *worker.Batcher[*worker.Call, []byte] // of a batch
+}
+
+func (b *attached) do(ctx context.Context, call *worker.Call) ([]byte, error) {
+	if b.many == nil {
+		return b.task.do(ctx, b.client, b.tokens, call)
+	}
+	group, err := b.task.Group(call)
+	if err != nil {
+		return nil, err
+	}
+	return b.many.Do(ctx, group, call)
 }
 
 // NewLive serves a file.
@@ -35,11 +47,17 @@ func NewLive(f *File) *Live {
 }
 
 func serve(f *File) *served {
-	s := &served{file: f, tasks: map[string]attached{}}
+	s := &served{file: f, tasks: map[string]*attached{}}
 	for _, service := range f.Services {
 		client, tokens := service.client(), service.tokenClient()
 		for _, t := range service.Tasks {
-			s.tasks[t.key] = attached{t, client, tokens}
+			b := &attached{task: t, client: client, tokens: tokens}
+			if t.batch != nil {
+				b.many = worker.NewBatcher(t.batch.Batch, func(ctx context.Context, calls []*worker.Call) ([]worker.BatchResult[[]byte], error) {
+					return t.doMany(ctx, client, tokens, calls), nil
+				})
+			}
+			s.tasks[t.key] = b
 		}
 	}
 	return s
@@ -55,8 +73,7 @@ func (l *Live) Handlers() ([]worker.Handler, map[string]worker.Service) {
 		for _, t := range s.Tasks {
 			key := t.key
 			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
-				b := l.now.Load().tasks[key]
-				return b.task.do(ctx, b.client, b.tokens, call)
+				return l.now.Load().tasks[key].do(ctx, call)
 			}, worker.WithTimeout(t.Timeout), worker.WithBeats()))
 		}
 	}

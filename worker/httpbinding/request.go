@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,7 +22,26 @@ const queryBytesMax = 8 << 10
 // Request builds the task's request. An error is the binding's or the input's fault:
 // it names both.
 func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, error) {
-	s := binding.RequestScope(call)
+	if t.batch != nil {
+		return t.BatchRequest(ctx, []*worker.Call{call})
+	}
+	if err := binding.HeaderValue(call.Key); err != nil {
+		return nil, fmt.Errorf("the task's idempotency key: %w", err)
+	}
+	return t.build(ctx, binding.RequestScope(call), sending{key: call.Key, trace: call.Trace, bodyMax: binding.RequestBytesMax, whole: func() ([]byte, error) {
+		return call.Input, binding.NoMessage("input", call.Input)
+	}})
+}
+
+// sending is what a request carries beside what its templates say.
+type sending struct {
+	key     string                 // idempotency key
+	trace   []record.Header        // W3C
+	whole   func() ([]byte, error) // the body, where no template says it
+	bodyMax int                    // bytes of a body that a template builds
+}
+
+func (t *Task) build(ctx context.Context, s *binding.Scope, with sending) (*http.Request, error) {
 	path, err := t.buildPath(s)
 	if err != nil {
 		return nil, fmt.Errorf("path: %w", err)
@@ -30,7 +50,7 @@ func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
-	body, err := t.buildBody(s, call)
+	body, err := t.buildBody(s, with)
 	if err != nil {
 		return nil, fmt.Errorf("body: %w", err)
 	}
@@ -79,11 +99,8 @@ func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, e
 		}
 		req.Header.Set(h.name, str)
 	}
-	if err := binding.HeaderValue(call.Key); err != nil {
-		return nil, fmt.Errorf("the task's idempotency key: %w", err)
-	}
-	req.Header.Set(t.service.keyHeader, call.Key)
-	for _, h := range call.Trace {
+	req.Header.Set(t.service.keyHeader, with.key)
+	for _, h := range with.trace {
 		if binding.HeaderValue(string(h.Value)) == nil && len(h.Value) <= headerBytesMax {
 			req.Header.Set(h.Key, string(h.Value))
 		}
@@ -151,13 +168,10 @@ func (t *Task) buildQuery(s *binding.Scope) (string, error) {
 }
 
 // buildBody gives the body's bytes; nil for none.
-func (t *Task) buildBody(s *binding.Scope, call *worker.Call) ([]byte, error) {
+func (t *Task) buildBody(s *binding.Scope, with sending) ([]byte, error) {
 	switch {
 	case t.wholeBody:
-		if err := binding.NoMessage("input", call.Input); err != nil {
-			return nil, err
-		}
-		return call.Input, nil
+		return with.whole()
 	case t.body == nil:
 		return nil, nil
 	}
@@ -167,15 +181,15 @@ func (t *Task) buildBody(s *binding.Scope, call *worker.Call) ([]byte, error) {
 	}
 	switch t.encoding {
 	case asForm:
-		return encodeForm(v)
+		return encodeForm(v, with.bodyMax)
 	case asText:
 		str, err := binding.Scalar(v)
-		if err == nil && len(str) > binding.RequestBytesMax {
-			err = fmt.Errorf("it has %d bytes, at most %d are allowed", len(str), binding.RequestBytesMax)
+		if err == nil && len(str) > with.bodyMax {
+			err = binding.TooLong(len(str), with.bodyMax)
 		}
 		return []byte(str), err
 	}
-	return binding.Encode(v)
+	return binding.EncodeWithin(v, with.bodyMax)
 }
 
 var contentTypes = map[encoding]string{
@@ -223,7 +237,7 @@ func cookieValue(s string) string {
 }
 
 // encodeForm writes an object as a form; a list gives one field for each element.
-func encodeForm(v any) ([]byte, error) {
+func encodeForm(v any, most int) ([]byte, error) {
 	if raw, ok := v.(json.RawMessage); ok {
 		var err error
 		if v, err = binding.DecodeJSON(raw); err != nil {
@@ -260,8 +274,8 @@ func encodeForm(v any) ([]byte, error) {
 		}
 	}
 	out := values.Encode()
-	if len(out) > binding.RequestBytesMax {
-		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(out), binding.RequestBytesMax)
+	if len(out) > most {
+		return nil, binding.TooLong(len(out), most)
 	}
 	return []byte(out), nil
 }
@@ -269,6 +283,9 @@ func encodeForm(v any) ([]byte, error) {
 // notBuilt is the failure of a request that cannot be built. It is retryable: a
 // binding is put right by the next deploy, and the work waits for it.
 func (t *Task) notBuilt(err error) *record.Failure {
+	if f, ok := errors.AsType[*record.Failure](err); ok {
+		return f
+	}
 	return &record.Failure{
 		Kind: record.FailureBinding, Code: CodeRequestNotBuilt, Retryable: true,
 		Message: fmt.Sprintf("%s: %v", t.key, err),

@@ -20,6 +20,11 @@ import (
 // answer's body.
 var answerAttrs = []string{"status"}
 
+// ofOne is the place of a request's template for one task.
+func ofOne() binding.Place {
+	return binding.Place{Attrs: binding.RequestAttrs, Vars: binding.RequestVars(), Optional: true, References: true}
+}
+
 func answerVars() types.Map {
 	return types.Map{"body": types.Any, "status": types.Int, "headers": types.TypeOf(map[string]string{}), "input": types.Any}
 }
@@ -35,25 +40,47 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	if err := topology.CheckName("operation", t.Operation); err != nil {
 		d.Problem(k, t.key, err.Error(), "")
 	}
-	var path, body *yaml.Node
+	var path, query, headers, cookies, body, batch *yaml.Node
 	d.Fields(n, t.key, map[string]func(string, *yaml.Node){
 		"method":           func(key string, v *yaml.Node) { t.method = d.method(v, key) },
 		"path":             func(_ string, v *yaml.Node) { path = v },
-		"query":            func(key string, v *yaml.Node) { t.query = d.query(v, key) },
-		"headers":          func(key string, v *yaml.Node) { t.headers = append(t.headers, d.headers(v, key)...) },
-		"cookies":          func(key string, v *yaml.Node) { t.cookies = d.cookies(v, key) },
+		"query":            func(_ string, v *yaml.Node) { query = v },
+		"headers":          func(_ string, v *yaml.Node) { headers = v },
+		"cookies":          func(_ string, v *yaml.Node) { cookies = v },
 		"encoding":         func(key string, v *yaml.Node) { t.encoding = d.encoding(v, key) },
 		"body":             func(_ string, v *yaml.Node) { body = v },
 		"result":           func(key string, v *yaml.Node) { t.result = d.result(v, key) },
+		"batch":            func(_ string, v *yaml.Node) { batch = v },
 		"timeout":          func(key string, v *yaml.Node) { t.Timeout = d.Duration(v, key, timeoutMax) },
 		"retry_after_max":  func(key string, v *yaml.Node) { t.retryMax = d.Duration(v, key, 24*time.Hour) },
 		"answer_bytes_max": func(key string, v *yaml.Node) { t.answerBytes = d.Size(v, key, answerBytesMax) },
 		"statuses":         func(key string, v *yaml.Node) { t.statuses = s.statuses.with(d.statuses(v, key)) },
 	})
+	at := ofOne()
+	if batch != nil { // its requests are of many tasks
+		at.Attrs, at.Vars, at.Root = batchAttrs, batchVars(), "items"
+		for _, h := range s.headers {
+			if !binding.Fixed(h.value) {
+				d.Problem(batch, binding.Join(t.key, "batch"), fmt.Sprintf("the service's header %s is filled by one task, and a request is of many here", h.name), "Move the header to the tasks that are not batches")
+			}
+		}
+	}
 	if path == nil {
 		d.Problem(k, binding.Join(t.key, "path"), "this key is missing", "Write the path below base_url, such as /payments/{customer}")
 	} else {
-		t.path = d.path(path, binding.Join(t.key, "path"))
+		t.path = d.path(path, binding.Join(t.key, "path"), at)
+	}
+	if query != nil {
+		t.query = d.query(query, binding.Join(t.key, "query"), at)
+	}
+	if headers != nil {
+		t.headers = append(t.headers, d.headers(headers, binding.Join(t.key, "headers"), at)...)
+	}
+	if cookies != nil {
+		t.cookies = d.cookies(cookies, binding.Join(t.key, "cookies"), at)
+	}
+	if batch != nil { // behind timeout and result
+		d.batch(batch, binding.Join(t.key, "batch"), t)
 	}
 	bare := t.method == http.MethodGet || t.method == http.MethodHead || t.method == http.MethodOptions
 	sendsBody := !bare && t.method != http.MethodDelete
@@ -64,7 +91,7 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	case body.Kind == yaml.ScalarNode && body.Value == "input":
 		t.wholeBody = true
 	default:
-		t.body = d.Tree(body, binding.Join(t.key, "body"), binding.Place{Attrs: binding.RequestAttrs, Vars: binding.RequestVars(), Optional: true, References: true})
+		t.body = d.Tree(body, binding.Join(t.key, "body"), at)
 		if l, ok := t.body.(binding.Literal); ok {
 			d.Problem(body, binding.Join(t.key, "body"), fmt.Sprintf("the body is the constant %q", fmt.Sprint(l.V)), "Write input, none, a mapping, a {field} or an = expression")
 		}
@@ -91,7 +118,7 @@ func (d *decoder) method(n *yaml.Node, key string) string {
 
 // path compiles the path template: literal parts are checked now, parameters when
 // they are filled.
-func (d *decoder) path(n *yaml.Node, key string) []binding.Value {
+func (d *decoder) path(n *yaml.Node, key string, at binding.Place) []binding.Value {
 	src, ok := d.Str(n, key)
 	switch {
 	case !ok:
@@ -100,7 +127,8 @@ func (d *decoder) path(n *yaml.Node, key string) []binding.Value {
 		d.Problem(n, key, fmt.Sprintf("%q does not begin with /", src), "The path goes below base_url; scheme and host are fixed there")
 		return nil
 	}
-	v := d.Template(n, key, src, binding.Place{Attrs: binding.RequestAttrs, References: true})
+	at.Optional, at.Vars = false, nil
+	v := d.Template(n, key, src, at)
 	var parts []binding.Value
 	switch v := v.(type) {
 	case nil:
@@ -139,7 +167,8 @@ func (d *decoder) encoding(n *yaml.Node, key string) encoding {
 }
 
 // cookies compiles the cookies of a request: of the payload's fields, or secrets.
-func (d *decoder) cookies(n *yaml.Node, key string) (out []param) {
+func (d *decoder) cookies(n *yaml.Node, key string, at binding.Place) (out []param) {
+	at.Secrets = true
 	d.Mapping(n, key, func(k, v *yaml.Node) {
 		line := key + "." + k.Value
 		if binding.HeaderName(k.Value) != nil {
@@ -150,25 +179,24 @@ func (d *decoder) cookies(n *yaml.Node, key string) (out []param) {
 			d.Problem(v, line, "a cookie's value is text", "")
 			return
 		}
-		at := binding.Place{Attrs: binding.RequestAttrs, Vars: binding.RequestVars(), Optional: true, References: true, Secrets: true}
 		out = append(out, param{k.Value, d.Template(v, line, v.Value, at)})
 	})
 	return out
 }
 
-func (d *decoder) query(n *yaml.Node, key string) (out []param) {
+func (d *decoder) query(n *yaml.Node, key string, at binding.Place) (out []param) {
 	d.Mapping(n, key, func(k, v *yaml.Node) {
-		at := binding.Place{Attrs: binding.RequestAttrs, Vars: binding.RequestVars(), Optional: true, References: true}
 		out = append(out, param{k.Value, d.Tree(v, key+"."+k.Value, at)})
 	})
 	return out
 }
 
 // headers compiles header lines and refuses those that a file or a payload may not set.
-func (d *decoder) headers(n *yaml.Node, key string) (out []header) {
+func (d *decoder) headers(n *yaml.Node, key string, at binding.Place) (out []header) {
 	seen := map[string]bool{}
 	d.Mapping(n, key, func(k, v *yaml.Node) {
-		at := binding.Place{Attrs: binding.RequestAttrs, Vars: binding.RequestVars(), Optional: true, References: true, Secrets: true}
+		at := at
+		at.Secrets = true
 		line := key + "." + k.Value
 		switch {
 		case binding.HeaderName(k.Value) != nil:
