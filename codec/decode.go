@@ -399,11 +399,11 @@ func printable(v []byte) bool {
 
 func decodeEvent(w *wire, value []byte) record.Body {
 	switch string(w.event) {
-	case EventCompleted, EventFailed, EventStarted, EventHeartbeat:
+	case EventCompleted, EventFailed, EventStarted, EventHeartbeat, EventPending:
 	case "":
 		return bad(CodeEventMissing, "header %s is missing: set it to %s or %s", HeaderEvent, EventCompleted, EventFailed)
 	default:
-		return bad(CodeEventUnknown, "header %s is %q; known are %s, %s, %s and %s", HeaderEvent, clip(w.event), EventCompleted, EventFailed, EventStarted, EventHeartbeat)
+		return bad(CodeEventUnknown, "header %s is %q; known are %s, %s, %s, %s and %s", HeaderEvent, clip(w.event), EventCompleted, EventFailed, EventStarted, EventHeartbeat, EventPending)
 	}
 	if len(w.task) == 0 {
 		return bad(CodeTaskMissing, "header %s is missing: copy it from the task's record", HeaderTask)
@@ -424,6 +424,8 @@ func decodeEvent(w *wire, value []byte) record.Body {
 		return &record.TaskCompleted{Task: task, Attempt: attempt, Result: value}
 	case EventStarted:
 		return &record.TaskBeat{Task: task, Attempt: attempt, Started: true}
+	case EventPending:
+		return &record.TaskBeat{Task: task, Attempt: attempt, Pending: true}
 	case EventHeartbeat:
 		if len(value) > detailsBytesMax {
 			return bad(CodePayloadTooLarge, "the details of a heartbeat have %d bytes, at most %d are allowed: store them elsewhere and send a reference", len(value), detailsBytesMax)

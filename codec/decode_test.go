@@ -50,6 +50,7 @@ func TestWhatAProducerMaySend(t *testing.T) {
 		"failed": {record.TopicEvents, hs("od-event", "failed", "od-task", taskText), `{"message":"no","retryable":true,"retry_after_ms":1500}`,
 			&record.TaskFailed{Task: task, Failure: record.Failure{Kind: "application", Message: "no", Retryable: true, RetryAfter: 1500 * time.Millisecond}}, 0},
 		"forwarded start":     {record.TopicInternal, hs("od-type", "a", "od-fwd", "commands/3/17/1/2"), `1`, &record.Start{Type: "a", Input: []byte("1")}, 2},
+		"pending":             {record.TopicEvents, hs("od-event", "pending", "od-task", taskText, "od-attempt", "2"), `{}`, &record.TaskBeat{Task: task, Attempt: 2, Pending: true}, 0},
 		"forwarded event":     {record.TopicInternal, hs("od-event", "completed", "od-task", taskText, "od-fwd", "events/3/17/1/1"), `1`, &record.TaskCompleted{Task: task, Result: []byte("1")}, 1},
 		"od-fwd elsewhere":    {record.TopicCommands, hs("od-type", "a", "od-fwd", "events/3/17/1/7"), `1`, &record.Start{Type: "a", Input: []byte("1")}, 0},
 		"a null as the value": {record.TopicCommands, hs("od-type", "a"), "null-value", &record.Start{Type: "a"}, 0},

@@ -41,8 +41,11 @@ func event(workflowID, event string, task record.TaskID, attempt uint32, value [
 // EncodeBeat makes the record of a sign of life. The caller sets the partition.
 func EncodeBeat(workflowID string, e *record.TaskBeat) record.Output {
 	name := EventHeartbeat
-	if e.Started {
+	switch {
+	case e.Started:
 		name = EventStarted
+	case e.Pending:
+		name = EventPending
 	}
 	return event(workflowID, name, e.Task, e.Attempt, e.Details)
 }

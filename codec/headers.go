@@ -38,7 +38,7 @@ const (
 	HeaderNewKey = "od-new-key" // 1: of retry: another idempotency key
 
 	// Of events, with od-task and od-attempt of the task.
-	HeaderEvent = "od-event" // completed, failed, started or heartbeat
+	HeaderEvent = "od-event" // completed, failed, started, heartbeat or pending
 
 	// Of records on internal.
 	HeaderForward = "od-fwd" // <topic>/<partition>/<offset>/<table version>/<hops>
@@ -77,6 +77,7 @@ const (
 	EventCompleted   = "completed"
 	EventFailed      = "failed"
 	EventStarted     = "started"
+	EventPending     = "pending"
 	EventHeartbeat   = "heartbeat"
 )
 

@@ -169,14 +169,15 @@ func (e *RowEncoder) DeleteChunk(r *record.RunRow, no uint32) {
 
 // PutAttempt writes the attempts of an open task.
 func (e *RowEncoder) PutAttempt(r *record.RunRow, a *record.AttemptRow) {
-	b, n := e.row(RowAttempt, r, a.Task, 56+attemptsLen(a.Last)+len(a.Details))
+	b, n := e.row(RowAttempt, r, a.Task, 57+attemptsLen(a.Last)+len(a.Details))
 	b = binary.AppendUvarint(b, uint64(a.Open))
 	b = appendMillis(b, a.NextAt)
 	b = appendAttempts(b, a.Last)
 	b = binary.AppendUvarint(b, uint64(a.Free))
 	b = appendMillis(b, a.OutAt)
 	b = appendMillis(b, a.BeatAt)
-	e.put(appendOptionalBytes(b, a.Details), n, true)
+	b = appendOptionalBytes(b, a.Details)
+	e.put(appendBool(b, a.Pending), n, true)
 }
 
 // DeleteAttempt deletes the attempts of a task.

@@ -251,15 +251,25 @@ type TaskFailed struct {
 	Reply     bool
 }
 
-// TaskBeat is the event that an attempt of a task is alive: it was started, or goes on.
+// TaskBeat is the event that an attempt of a task is alive: it was started, goes on, or is
+// pending.
 type TaskBeat struct {
 	Task    TaskID
 	Attempt uint32 // 0: unknown, taken as the open one
 	Started bool
+	Pending bool   // answered later, from outside: the record is done with (W4)
 	Details []byte // for the next attempt; nil: as they were
 	// By a task token, from outside:
 	CommandID string
 	Reply     bool
+}
+
+// TaskLost comes from the lane itself: the record of an attempt lies behind its group's
+// commit, and what was sent before that commit has been stepped (W4).
+type TaskLost struct {
+	Task    TaskID
+	Attempt uint32 // 0: whichever is open
+	OutBy   Millis // one that went out later is not meant
 }
 
 // ChildStart asks for the run of a child (S4). It comes from an engine, as the next ones.
@@ -309,6 +319,7 @@ func (*Redrive) body()       {}
 func (*TaskCompleted) body() {}
 func (*TaskFailed) body()    {}
 func (*TaskBeat) body()      {}
+func (*TaskLost) body()      {}
 func (*ChildStart) body()    {}
 func (*ChildStop) body()     {}
 func (*ChildReport) body()   {}
@@ -326,6 +337,9 @@ type Output struct {
 	Run       RunID // whose output it is: an undeliverable output hurts this run only (P5)
 	// WorkflowID of Run.
 	WorkflowID string
+	// With TopicTasks, which attempt of which task of Run it is (W4).
+	Task    uint64
+	Attempt uint32
 }
 
 // Position is where a reader of one partition goes on.

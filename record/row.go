@@ -153,6 +153,8 @@ type AttemptRow struct {
 	// Of the open attempt:
 	OutAt  Millis // when it went out; 0: with the task
 	BeatAt Millis // its last sign of life; 0: it was not started, as far as is known
+	// Pending: somebody outside answers it, and its record is done with (W4).
+	Pending bool
 	// Details are those of the last heartbeat, of whatever attempt.
 	Details []byte
 }

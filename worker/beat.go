@@ -15,8 +15,8 @@ import (
 )
 
 // ErrPending is what a handler returns whose task somebody else completes, with the
-// call's Token: the attempt stays open, and nothing is reported. A limit of the task's
-// (workflow.WithLimits) says how long.
+// call's Token: the attempt stays open, and the engine is told that it is pending. A limit
+// of the task's (workflow.WithLimits) says how long.
 var ErrPending = errors.New("the task is completed from outside")
 
 // detailsBytesMax bounds the details of a heartbeat.

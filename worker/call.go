@@ -79,7 +79,7 @@ func (s *service) work(j *job) (called bool) {
 		s.givenUp(j)
 		return called
 	}
-	if aborted || failure == pending { // nobody waits for its failure; or somebody else answers
+	if aborted { // nobody waits for its failure
 		s.finished(j)
 		return called
 	}

@@ -20,9 +20,12 @@ const reportRetry = 2 * time.Second
 // job is finished when it is acknowledged, not before.
 func (s *service) report(j *job, call *Call, result []byte, failure *record.Failure) {
 	var out record.Output
-	if failure != nil {
+	switch {
+	case failure == pending: // the engine must know, or it would take the attempt for lost (W4)
+		out = codec.EncodeBeat(call.WorkflowID, &record.TaskBeat{Task: call.Task, Attempt: call.Attempt, Pending: true})
+	case failure != nil:
 		out = codec.EncodeFailed(call.WorkflowID, &record.TaskFailed{Task: call.Task, Attempt: call.Attempt, Failure: *failure})
-	} else {
+	default:
 		out = codec.EncodeCompleted(call.WorkflowID, &record.TaskCompleted{Task: call.Task, Attempt: call.Attempt, Result: result})
 	}
 	rec := &kgo.Record{

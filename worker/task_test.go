@@ -75,20 +75,20 @@ func TestSignsOfLife(t *testing.T) {
 	})
 }
 
-// TestPendingTasks: nothing is reported, the record counts as finished, and the token
-// names the attempt.
+// TestPendingTasks: the attempt is reported as pending, then the record counts as finished
+// (W4); the token names the task.
 func TestPendingTasks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnv(t, 1)
-		e.produce(taskRecord(1, "approve", 0, `1`), taskRecord(2, "echo", 0, `2`))
+		e.produce(taskRecord(1, "approve", 0, `1`))
 		key := []byte("0123456789abcdef")
 		var token string
-		w := e.start("a", Config{TokenKey: key, Handlers: []Handler{echo("echo"), HandleRaw(testService, "approve", func(_ context.Context, c *Call) ([]byte, error) {
+		w := e.start("a", Config{TokenKey: key, Handlers: []Handler{HandleRaw(testService, "approve", func(_ context.Context, c *Call) ([]byte, error) {
 			token = c.Token()
 			return nil, fmt.Errorf("the manager was asked: %w", ErrPending)
 		})}})
-		if ev := e.events(1)[0]; ev.Key != workflowID(2) {
+		if ev := e.events(1)[0]; ev.Kind != codec.EventPending || ev.Key != workflowID(1) || ev.Task != taskID(1).String() || ev.Attempt != "1" {
 			t.Fatalf("event %+v", ev)
 		}
 		synctest.Wait()

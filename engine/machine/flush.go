@@ -242,7 +242,7 @@ func same[T comparable](a, b *T) bool { return *a == *b }
 
 // sameAttempt: an attempts row changes only together with these.
 func sameAttempt(a, b *record.AttemptRow) bool {
-	return a.Open == b.Open && a.NextAt == b.NextAt && a.OutAt == b.OutAt && a.BeatAt == b.BeatAt && bytes.Equal(a.Details, b.Details)
+	return a.Open == b.Open && a.NextAt == b.NextAt && a.OutAt == b.OutAt && a.BeatAt == b.BeatAt && a.Pending == b.Pending && bytes.Equal(a.Details, b.Details)
 }
 
 // diff walks two lists that ascend by key.

@@ -74,7 +74,7 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 // uncounted reports whether a failure is not the task's: nobody has tried it. The codes
 // are the workers' (worker.CodeUnboundOperation) and the engine's.
 func uncounted(f *record.Failure) bool {
-	return f.Retryable && (f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == record.FailureEngine && f.Code == "local_task_missing")
+	return f.Retryable && (f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == record.FailureEngine && (f.Code == "local_task_missing" || f.Code == CodeAttemptLost))
 }
 
 // nonRetryable reports whether the policy says that such a failure ends the task.
@@ -106,11 +106,52 @@ func ReceiveBeat(s *State, e *record.TaskBeat, now record.Millis) Received {
 	if t := s.Task(e.Task.No); e.Started && t.Limits.Queued == 0 && t.Limits.Heartbeat == 0 {
 		return Received{Ignored: "start_not_asked"}
 	}
-	row.BeatAt = now
+	row.BeatAt, row.Pending = now, row.Pending || e.Pending
 	if e.Details != nil && len(e.Details) <= DetailsBytesMax {
 		row.Details = e.Details
 	}
 	return Received{Attempt: &row}
+}
+
+// CodeAttemptLost is the code of a failure of kind engine: the attempt's record is behind
+// its group's commit, and no answer came before that (W4). The policy does not count it.
+const CodeAttemptLost = "attempt_lost"
+
+// ReceiveLost judges an attempt whose record its service's group has left behind, as the
+// failure that it means; nil, and why: it is not lost (W4). Whoever asks has stepped every
+// answer that was sent before the group committed.
+func ReceiveLost(s *State, e *record.TaskLost) (lost *record.TaskFailed, why string) {
+	if why := taskIgnored(s, e.Task); why != "" {
+		return nil, why
+	}
+	t := s.Task(e.Task.No)
+	a, out := record.AttemptRow{Open: 1}, t.ScheduledAt
+	if row := s.Attempt(t.No); row != nil {
+		a = *row
+		if a.OutAt > 0 {
+			out = a.OutAt
+		}
+	}
+	switch {
+	case t.Local() || a.NextAt > 0 || out > e.OutBy || e.Attempt != 0 && e.Attempt != a.Open:
+		return nil, "attempt_not_open"
+	case a.Pending:
+		return nil, "attempt_pending"
+	case a.BeatAt > 0 && t.Limits.Heartbeat > 0: // its limit tells when it has died
+		return nil, "attempt_alive"
+	}
+	for i := range s.Inbox { // of a stuck or paused run
+		if c := s.Inbox[i].Completed; c != nil && c.Task == e.Task {
+			return nil, "answer_waits"
+		}
+		if f := s.Inbox[i].Failed; f != nil && f.Task == e.Task {
+			return nil, "answer_waits"
+		}
+	}
+	return &record.TaskFailed{Task: e.Task, Attempt: a.Open, Failure: record.Failure{
+		Kind: record.FailureEngine, Code: CodeAttemptLost, Retryable: true,
+		Message: fmt.Sprintf("the group of service %s has committed an offset behind the attempt's record, or Kafka has deleted it, and no answer came: its worker commits before it answers, or offsets were reset", t.Service),
+	}}, ""
 }
 
 // attemptDue is when the open attempt is given up unless it shows that it is alive; 0:

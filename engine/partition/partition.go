@@ -147,6 +147,7 @@ type Counts struct {
 	Forwarded, DeadLetters, Replays int
 	HashMismatches                  int
 	Ignored                         map[string]int // by reason
+	Lost                            map[string]int // attempts, by service (W4)
 	RunsCached                      int
 }
 

@@ -304,6 +304,7 @@ func (h *harness) due(t *testing.T) {
 //	redrive|discard LETTER|ID [edit=INPUT] [reply]
 //	completed ID TASK ATTEMPT RESULT
 //	failed ID TASK ATTEMPT retryable|final
+//	pending ID TASK ATTEMPT, lost ID TASK ATTEMPT|0 HOW-LONG-AGO
 //	garbage ID
 func (h *harness) step(t *testing.T, line string) {
 	t.Helper()
@@ -403,6 +404,14 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Started: true}
 	case "beat":
 		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Details: []byte(f[4])}
+	case "pending":
+		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Pending: true}
+	case "lost": // ID TASK ATTEMPT HOW-LONG-AGO
+		ago, err := time.ParseDuration(f[4])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Origin, r.Body = record.Origin{}, &record.TaskLost{Task: task(), Attempt: attempt(), OutBy: h.now.Add(-ago)}
 	case "unbound":
 		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "binding", Code: "unbound_operation", Retryable: true}}
 	case "token": // an answer by a task token
@@ -457,6 +466,9 @@ func (h *harness) show(b *Batch) string {
 	}
 	for _, c := range b.Closed {
 		fmt.Fprintf(&out, "closed %s %s\n", c.WorkflowID, c.Status)
+	}
+	for _, service := range slices.Sorted(mapsKeys(b.Counts.Lost)) {
+		fmt.Fprintf(&out, "lost %d of %s\n", b.Counts.Lost[service], service)
 	}
 	for _, why := range slices.Sorted(mapsKeys(b.Counts.Ignored)) {
 		fmt.Fprintf(&out, "ignored %s\n", why)
@@ -592,6 +604,8 @@ func (h *harness) describe(t *testing.T, id string) string {
 // The workflow types of the scenarios.
 var (
 	charge   = workflow.NewTask[int, int]("pay", "charge")
+	once     = workflow.NewTask[int, int]("pay", "once", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 1}))
+	nolost   = workflow.NewTask[int, int]("pay", "nolost", workflow.WithRetry(record.RetryPolicy{NonRetryable: "attempt_lost"}))
 	refund   = workflow.NewTask[int, int]("pay", "refund", workflow.WithRetry(record.RetryPolicy{MaxAttempts: 2}))
 	lost     = workflow.NewTask[int, int]("nowhere", "lose")
 	more     = workflow.NewSignal[int]("more")
@@ -800,6 +814,9 @@ func definitions() []workflow.Definition {
 				return *i == n, nil
 			})
 		}),
+		// once allows one attempt, nolost none after a lost one.
+		workflow.Define("once", func(ctx workflow.Context, n int) (int, error) { return once.Run(ctx, n) }, once),
+		workflow.Define("nolost", func(ctx workflow.Context, n int) (int, error) { return nolost.Run(ctx, n) }, nolost),
 	}
 }
 

@@ -61,6 +61,8 @@ func (p *Partition) Step(r *record.Record) error {
 		return p.taskFailed(e, r, b)
 	case *record.TaskBeat:
 		return p.taskBeat(e, r, b)
+	case *record.TaskLost:
+		return p.taskLost(e, b)
 	default:
 		panic(fmt.Sprintf("partition: no step for a record of type %T", r.Body))
 	}
@@ -345,6 +347,23 @@ func (p *Partition) taskBeat(e *entry, r *record.Record, c *record.TaskBeat) err
 	p.touch(e)
 	e.state.SetAttempt(*got.Attempt)
 	return nil
+}
+
+// taskLost sends out the next attempt of a task whose open one is lost (W4).
+func (p *Partition) taskLost(e *entry, c *record.TaskLost) error {
+	if err := p.wake(e); err != nil {
+		return err
+	}
+	failed, why := machine.ReceiveLost(e.stateOrNil(), c)
+	if failed == nil {
+		p.ignore(why)
+		return nil
+	}
+	if p.batch.Counts.Lost == nil {
+		p.batch.Counts.Lost = map[string]int{}
+	}
+	p.batch.Counts.Lost[e.state.Task(c.Task.No).Service]++
+	return p.taskFailed(e, nil, failed)
 }
 
 // answerTask tells whoever has sent an event of a task with its token what came of it.

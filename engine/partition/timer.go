@@ -139,7 +139,7 @@ func (p *Partition) retry(e *entry, d record.Due) error {
 	if err != nil {
 		return err
 	}
-	row.NextAt, row.OutAt, row.BeatAt = 0, p.now, 0
+	row.NextAt, row.OutAt, row.BeatAt, row.Pending = 0, p.now, 0, false
 	e.state.SetAttempt(row)
 	if b, ok := ev.Body.(*record.LocalScheduled); ok {
 		p.local(e, t, row.Open, b.Input)
