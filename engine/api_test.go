@@ -53,6 +53,12 @@ func apiBrokers(t *testing.T, services ...string) (seeds []string, names topolog
 // apiInstance runs a whole instance; its API is at the address.
 func apiInstance(t *testing.T, seeds []string, names topology.Names, id string, definitions ...workflow.Definition) (httpapi.Engine, string, *processor.Instance) {
 	t.Helper()
+	return apiInstanceWith(t, seeds, names, id, func(*processor.Limits) {}, definitions...)
+}
+
+// apiInstanceWith is apiInstance with other limits.
+func apiInstanceWith(t *testing.T, seeds []string, names topology.Names, id string, change func(*processor.Limits), definitions ...workflow.Definition) (httpapi.Engine, string, *processor.Instance) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +70,7 @@ func apiInstance(t *testing.T, seeds []string, names topology.Names, id string, 
 		},
 		Limits: processor.Limits{SessionTimeout: 2 * time.Second, Heartbeat: 100 * time.Millisecond, StatusEvery: 100 * time.Millisecond, FetchWait: 200 * time.Millisecond},
 	}
+	change(&cfg.Limits)
 	cfg.Partition.Table = topology.TableZero(apiPartitions)
 	cfg.Partition.Definitions = append(httpapitest.Definitions(), definitions...)
 	cfg.Partition.Services = servicesOf(cfg.Partition.Definitions)

@@ -95,6 +95,10 @@ type Limits struct {
 	// WatchEvery is how often the inputs are looked at: whether an open transaction
 	// stalls one (P9), and how old what waits is (W7). Default 10s; negative: never.
 	WatchEvery time.Duration
+	// LostEvery is how often it is looked for attempts that are lost: those whose records
+	// their service's group has left behind, unanswered, in two looks one after the other (W4). Default 5s;
+	// negative: never.
+	LostEvery time.Duration
 	// InputRetention is how long Kafka keeps input that is not processed; what is older
 	// than half of it is warned of (W7). 0: for ever.
 	InputRetention time.Duration
@@ -145,6 +149,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.PurgeEvery, time.Minute)
 	def(&l.PurgeBehind, 10*time.Minute)
 	def(&l.WatchEvery, 10*time.Second)
+	def(&l.LostEvery, 5*time.Second)
 	def(&l.StatusEvery, 5*time.Second)
 	def(&l.SessionTimeout, 10*time.Second)
 	def(&l.Heartbeat, time.Second)

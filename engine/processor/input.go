@@ -95,6 +95,10 @@ func (r *reader) decode(fs kgo.Fetches) (f fetched) {
 			if !t.take(k, r.fault) {
 				continue
 			}
+			if k.Attrs.IsControl() { // a transaction's marker: the position passes it, nothing else
+				f.records = append(f.records, record.Record{Origin: record.Origin{Topic: t.topic, Partition: k.Partition, Offset: k.Offset, LeaderEpoch: k.LeaderEpoch}})
+				continue
+			}
 			from := len(all)
 			for _, h := range k.Headers {
 				all = append(all, record.Header(h))

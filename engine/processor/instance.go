@@ -89,6 +89,7 @@ func (i *Instance) Start(ctx context.Context) (err error) {
 	i.routine.Go(i.report)
 	i.routine.Go(i.purge)
 	i.routine.Go(i.watchInputs)
+	i.routine.Go(i.watchLost)
 	return nil
 }
 

@@ -48,6 +48,7 @@ type lane struct {
 
 	mu    sync.Mutex
 	store Store // set by the lane's goroutine; read by others
+	sent  *sent // of the tenure, the same
 }
 
 // host is what a lane needs from its instance.
@@ -304,6 +305,19 @@ func (l *lane) setStore(s Store) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.store = s
+}
+
+// out gives what the tenure has sent, and the store of it; nil before the first.
+func (l *lane) out() (*sent, Store) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent, l.store
+}
+
+func (l *lane) setSent(s *sent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = s
 }
 
 func (l *lane) getStore() Store {

@@ -46,6 +46,7 @@ func (t *tenure) settle(b *batch) error {
 		t.stepper.Settled(b.Batch)
 	}
 	l := t.lane
+	t.sent.settled(b)
 	l.progress.settled(b)
 	for i := range b.Replies {
 		l.waiters.reply(&b.Replies[i])

@@ -26,7 +26,7 @@ func (t *tenure) step() (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	isDue := (ok && due <= now || t.local.len() > 0) && (t.lane.crashes.careful == 0 || t.in.len() == 0)
+	isDue := (ok && due <= now || t.local.len() > 0 || t.sent.ready(&t.next)) && (t.lane.crashes.careful == 0 || t.in.len() == 0)
 	asked := t.lane.queries.len() > 0
 	if !isDue && t.in.len() == 0 && !asked {
 		return t.idle(now), nil
@@ -67,7 +67,8 @@ func (t *tenure) limit() int {
 	return t.lane.cfg.Limits.BatchInputsMax
 }
 
-// stepDue takes due entries and the results of local tasks: at most half of the batch while inputs wait.
+// stepDue takes due entries, the results of local tasks and attempts that are lost: at most
+// half of the batch while inputs wait.
 func (t *tenure) stepDue(b *batch) error {
 	limit := t.limit()
 	if t.in.len() > 0 {
@@ -83,7 +84,9 @@ func (t *tenure) stepDue(b *batch) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range t.local.take(limit - n) { // they come from no topic: no position moves
+	own := t.local.take(limit - n)
+	own = append(own, t.sent.take(&t.next, limit-n-len(own))...)
+	for _, r := range own { // they come from no topic: no position moves
 		t.guard.enter()
 		err := t.stepper.Step(r)
 		t.guard.leave()
@@ -119,6 +122,11 @@ func (t *tenure) stepInputs(b *batch, now record.Millis) error {
 		}
 		q.pop()
 		t.in.took()
+		if r.Body == nil { // a marker
+			t.passed(r)
+			continue
+		}
+		t.sent.answered(r.Body)
 		if len(blame.poison) > 0 {
 			if why, ok := blame.poison[r.Origin]; ok {
 				r.Body = &record.Undecodable{Code: why.code, Reason: why.detail}

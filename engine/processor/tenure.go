@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/odradek/odradek/record"
 )
 
@@ -24,6 +26,7 @@ type tenure struct {
 
 	in       inputs
 	local    *locals
+	sent     *sent            // the attempts that are out (W4)
 	next     record.Positions // behind the inputs that were stepped
 	founding *batch           // of the partition's first start; nil later
 	flight   []*batch         // unsettled, oldest first
@@ -47,6 +50,9 @@ func (t *tenure) open(cp record.Checkpoint) error {
 		return fmt.Errorf("make the step of partition %d: %w", l.partition, err)
 	}
 	t.stepper, t.next, t.last = s, from, time.Now()
+	t.sent = newSent(cfg.Partition.Services, from.Now)
+	t.next.Now++ // a time tells in which tenure an attempt went out
+	l.setSent(t.sent)
 	b := &batch{}
 	b.info.begun = t.last
 	s.Begin(t.now())
@@ -71,7 +77,7 @@ func (t *tenure) open(cp record.Checkpoint) error {
 
 func (t *tenure) reader(from map[record.Topic]record.Position) (*reader, error) {
 	l := t.lane
-	cl, err := l.cfg.reader(l.partition, from)
+	cl, err := l.cfg.reader(l.partition, from, kgo.KeepControlRecords())
 	if err != nil {
 		return nil, fmt.Errorf("make a reader of partition %d: %w", l.partition, err)
 	}
@@ -174,6 +180,7 @@ func (t *tenure) launch(b *batch) {
 		prev = t.flight[n-1]
 	}
 	t.flight = append(t.flight, b)
+	t.sent.launched(b)
 	t.last = b.info.begun
 	t.send(b, prev)
 }
@@ -269,9 +276,9 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 	if len(t.flight) > 0 {
 		settled = t.flight[0].settled.open
 	}
-	events, commands, local, queries := t.readers[0].out, t.readers[1].out, t.local.wake, t.lane.queries.wake
+	events, commands, local, lost, queries := t.readers[0].out, t.readers[1].out, t.local.wake, t.sent.wake, t.lane.queries.wake
 	if len(t.flight) >= t.depth() {
-		events, commands, local, queries = nil, nil, nil, nil
+		events, commands, local, lost, queries = nil, nil, nil, nil, nil
 	}
 	pause, err := t.untilDue()
 	if err != nil {
@@ -283,6 +290,7 @@ func (t *tenure) wait(ctx context.Context, timer *time.Timer) error {
 	case <-settled:
 	case <-timer.C:
 	case <-local:
+	case <-lost:
 	case <-queries:
 	case f := <-events:
 		return t.take(f)

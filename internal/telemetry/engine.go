@@ -162,6 +162,10 @@ func (e *Engine) committed(i *processor.CommitInfo) {
 	for reason, n := range c.Ignored {
 		m.ignored.WithLabelValues(l.partition, reason).Add(float64(n))
 	}
+	for service, n := range c.Lost {
+		m.lost.WithLabelValues(l.partition, service).Add(float64(n))
+		e.log.Warn("attempts are lost and made again: a worker committed before it answered, or offsets were reset", "partition", i.Partition, "service", service, "attempts", n)
+	}
 	m.cached.WithLabelValues(l.partition).Set(float64(c.RunsCached))
 	if c.Stuck > 0 {
 		e.log.Warn("runs became stuck", "partition", i.Partition, "runs", c.Stuck)

@@ -55,7 +55,7 @@ func full(t *testing.T, log *slog.Logger) *Engine {
 		Add: 11 * time.Millisecond, Produce: 12 * time.Millisecond, End: 13 * time.Millisecond, Settle: 14 * time.Millisecond,
 		Counts: partition.Counts{
 			Inputs: 1, Turns: 2, Events: 3, Started: 4, Closed: 5, Stuck: 6, Tasks: 7, Retries: 8, Timers: 9, Forwarded: 10,
-			DeadLetters: 11, Replays: 12, HashMismatches: 13, Ignored: map[string]int{"run_closed": 14}, RunsCached: 15,
+			DeadLetters: 11, Replays: 12, HashMismatches: 13, Ignored: map[string]int{"run_closed": 14}, Lost: map[string]int{"pay": 2}, RunsCached: 15,
 		},
 	})
 	l.Fenced(processor.LaneError{Partition: 3, Err: processor.ErrFenced})
@@ -209,6 +209,7 @@ func TestEngineValues(t *testing.T) {
 		`odradek_lane_replays_total{partition="3"} 12`,
 		`odradek_lane_hash_mismatches_total{partition="3"} 13`,
 		`odradek_lane_ignored_total{partition="3",reason="run_closed"} 14`,
+		`odradek_lane_lost_total{partition="3",service="pay"} 2`,
 		`odradek_lane_cached_runs{partition="3"} 15`,
 		`odradek_lane_produced_records_total{partition="3"} 17`,
 		`odradek_lane_produced_bytes_total{partition="3"} 18`,
@@ -366,10 +367,11 @@ func TestEngineLog(t *testing.T) {
 	_ = level
 	full(t, log)
 	want := map[string][]string{ // message: attributes that it must have
-		"group rebalanced":                              {"generation", "assigned", "lost"},
-		"partition taken over":                          {"partition", "records", "seconds"},
-		"batch committed":                               {"partition", "inputs", "seconds"},
-		"runs became stuck":                             {"partition", "runs"},
+		"group rebalanced":     {"generation", "assigned", "lost"},
+		"partition taken over": {"partition", "records", "seconds"},
+		"batch committed":      {"partition", "inputs", "seconds"},
+		"runs became stuck":    {"partition", "runs"},
+		"attempts are lost and made again: a worker committed before it answered, or offsets were reset": {"partition", "service", "attempts"},
 		"fenced by another owner":                       {"partition", "cause", "err"},
 		"replay made other inputs than the history has": {"partition", "mismatches"},
 		"outcome of a transaction is unknown":           {"partition", "cause", "err", "pause_seconds"},

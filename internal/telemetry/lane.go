@@ -18,6 +18,7 @@ type laneMetrics struct {
 	takeover, fence, restore                prometheus.Observer
 
 	perLane       []laneCounter
+	lost          *prometheus.CounterVec
 	ignored       *prometheus.CounterVec
 	aborts        *prometheus.CounterVec
 	undeliverable *prometheus.CounterVec
@@ -59,6 +60,7 @@ func newLaneMetrics(reg registry) *laneMetrics {
 		fence:    r.timer("fence_seconds", "Of a takeover, fencing the former owner: InitProducerId.", takeoverBuckets),
 		restore:  r.timer("restore_seconds", "Of a takeover, reading the tail of the changelog.", takeoverBuckets),
 
+		lost:          r.counter("lost_total", "Attempts of tasks whose records were left behind without an answer and that are made again, by service.", "partition", "service"),
 		ignored:       r.counter("ignored_total", "Inputs that changed nothing, by reason.", "partition", "reason"),
 		aborts:        r.counter("aborts_total", "Tenures that ended early, by cause: failed, fenced, unknown, hung, refused, incident.", "partition", "cause"),
 		undeliverable: r.counter("undeliverable_total", "Outputs that cannot be written, by target and code.", "partition", "topic", "service", "code"),
