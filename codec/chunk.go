@@ -95,7 +95,7 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		dst = appendBytes(dst, b.Operation)
 		dst = binary.BigEndian.AppendUint64(dst, b.InputHash)
 		dst = appendPolicy(dst, b.Policy)
-		dst = appendLimits(dst, b.Limits)
+		dst = appendLimits(dst, b.Limits, b.LimitKey)
 		return appendBytes(dst, b.Input)
 	case *record.TimerStarted:
 		return appendMillis(dst, b.Due)
@@ -134,7 +134,7 @@ func appendHistoryBody(dst []byte, body record.HistoryBody) []byte {
 		dst = appendBytes(dst, b.Name)
 		dst = binary.BigEndian.AppendUint64(dst, b.InputHash)
 		dst = appendPolicy(dst, b.Policy)
-		dst = appendLimits(dst, b.Limits)
+		dst = appendLimits(dst, b.Limits, "")
 		return appendBytes(dst, b.Input)
 	case *record.ChildScheduled:
 		dst = appendBytes(dst, b.WorkflowID)
@@ -225,7 +225,10 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 	case record.KindVersionPinned:
 		return &record.VersionPinned{Version: r.uint32()}
 	case record.KindTaskScheduled:
-		return &record.TaskScheduled{Service: r.string(), Operation: r.string(), InputHash: r.uint64(), Policy: r.policy(), Limits: r.limits(), Input: r.bytes()}
+		b := &record.TaskScheduled{Service: r.string(), Operation: r.string(), InputHash: r.uint64(), Policy: r.policy()}
+		b.Limits, b.LimitKey = r.limits()
+		b.Input = r.bytes()
+		return b
 	case record.KindTimerStarted:
 		return &record.TimerStarted{Due: r.millis()}
 	case record.KindTimerCancelled:
@@ -247,7 +250,10 @@ func (r *reader) historyBody(kind record.HistoryKind) record.HistoryBody {
 	case record.KindTaskCancelled:
 		return &record.TaskCancelled{Task: r.uvarint()}
 	case record.KindLocalScheduled:
-		return &record.LocalScheduled{Name: r.string(), InputHash: r.uint64(), Policy: r.policy(), Limits: r.limits(), Input: r.bytes()}
+		b := &record.LocalScheduled{Name: r.string(), InputHash: r.uint64(), Policy: r.policy()}
+		b.Limits, _ = r.limits()
+		b.Input = r.bytes()
+		return b
 	case record.KindChildScheduled:
 		return &record.ChildScheduled{WorkflowID: r.string(), Type: r.string(), InputHash: r.uint64(), Close: record.ClosePolicy(r.byte()), Input: r.bytes()}
 	case record.KindChildCancelRequested:
@@ -313,7 +319,7 @@ func chunkLen(events []record.HistoryEvent) int {
 		case *record.HistoryTaskFailed:
 			n += attemptsLen(b.Attempts) + failureLen(&b.Failure)
 		case *record.TaskScheduled:
-			n += 32 + len(b.Service) + len(b.Operation) + len(b.Input)
+			n += 32 + len(b.Service) + len(b.Operation) + len(b.LimitKey) + len(b.Input)
 		case *record.RunCompleted:
 			n += len(b.Result)
 		case *record.RunFailed:

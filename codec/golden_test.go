@@ -78,6 +78,8 @@ func goldenRows() []record.Row {
 			Attributes: []record.Attribute{{Name: "customer", Type: record.AttributeText, Value: []byte("c")}}, CancelAsked: true,
 		}},
 		&record.OperatorActed{Verb: record.VerbRetry, Task: 3, NewKey: true, CommandID: "c8", Reason: "why", By: "me"},
+		&record.TaskScheduled{Service: "payment", Operation: "request", LimitKey: "customer-7"},
+		&record.TaskScheduled{Service: "payment", Operation: "request", LimitKey: "customer-7", Limits: limits},
 	} {
 		events = append(events, record.HistoryEvent{No: uint64(i + 1), At: at + record.Millis(i), Body: b})
 	}

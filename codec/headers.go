@@ -27,6 +27,7 @@ const (
 	HeaderTimeout        = "od-timeout-ms"   // of the attempt, where the workflow's code limits it
 	HeaderHeartbeat      = "od-heartbeat-ms" // between two signs of life, where the code asks for it
 	HeaderDetails        = "od-details"      // of the last heartbeat of an attempt before
+	HeaderLimitKey       = "od-limit-key"    // what limits by key are counted by; the partition is its hash
 	HeaderAgain          = "od-again"        // an operator took the run back: cancels with a lower one are void
 
 	// Of commands that end or operate a run.
@@ -108,7 +109,7 @@ type wire struct {
 	task, attempt, event, operation, key   []byte
 	forward, version, proto                []byte
 	reason, by, run, to, no, newKey, again []byte
-	origin, discard                        []byte
+	origin, discard, limitKey              []byte
 	parent, parentID, status, now          []byte // between engines
 	bytes                                  int
 }
@@ -178,6 +179,8 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.no = v
 		case HeaderNewKey:
 			w.newKey = v
+		case HeaderLimitKey:
+			w.limitKey = v
 		case HeaderAgain:
 			w.again = v
 		case headerParent:

@@ -117,6 +117,7 @@ func appendHistoryJSON(dst []byte, e record.HistoryEvent) []byte {
 		dst = appendText(dst, "input_hash", fmt.Sprintf("%016x", b.InputHash))
 		dst = appendPolicyJSON(dst, b.Policy)
 		dst = appendLimitsJSON(dst, b.Limits)
+		dst = appendOptional(dst, "limit_key", b.LimitKey)
 		dst = appendPayload(dst, "input", b.Input)
 	case *record.TimerStarted:
 		dst = append(dst, `,"due":"`...)

@@ -125,7 +125,7 @@ func appendTaskRow(dst []byte, t *record.TaskRow) []byte {
 	dst = appendBytes(dst, t.Service)
 	dst = appendBytes(dst, t.Operation)
 	dst = appendPolicy(dst, t.Policy)
-	dst = appendLimits(dst, t.Limits)
+	dst = appendLimits(dst, t.Limits, t.LimitKey)
 	return appendMillis(dst, t.ScheduledAt)
 }
 
@@ -138,13 +138,14 @@ func appendTaken(dst []byte, t *record.TaskRow) []byte {
 func (r *reader) taken(t *record.TaskRow) { t.Again, t.Key = r.uvarint(), r.uvarint() }
 
 func taskRowLen(t *record.TaskRow) int {
-	return 200 + len(t.Service) + len(t.Operation) + len(t.Policy.NonRetryable)
+	return 200 + len(t.Service) + len(t.Operation) + len(t.Policy.NonRetryable) + len(t.LimitKey)
 }
 
 func (r *reader) taskRow(no uint64) record.TaskRow {
-	return record.TaskRow{
-		No: no, Chunk: r.uint32(), Service: r.string(), Operation: r.string(), Policy: r.policy(), Limits: r.limits(), ScheduledAt: r.millis(),
-	}
+	t := record.TaskRow{No: no, Chunk: r.uint32(), Service: r.string(), Operation: r.string(), Policy: r.policy()}
+	t.Limits, t.LimitKey = r.limits()
+	t.ScheduledAt = r.millis()
+	return t
 }
 
 func appendSignalRow(dst []byte, s *record.SignalRow) []byte {

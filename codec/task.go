@@ -47,6 +47,9 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, de
 			w.number(HeaderHeartbeat, uint64(t.Limits.Heartbeat.Milliseconds()))
 		}
 	}
+	if t.LimitKey != "" {
+		w.text(HeaderLimitKey, t.LimitKey)
+	}
 	if details != nil {
 		w.text(HeaderDetails, string(details))
 	}

@@ -85,7 +85,7 @@ var (
 		case 5:
 			return &record.TaskScheduled{
 				Service: texts.Draw(t, "service"), Operation: texts.Draw(t, "operation"), Input: payloads.Draw(t, "input"),
-				InputHash: numbers.Draw(t, "hash"), Policy: policies.Draw(t, "policy"),
+				InputHash: numbers.Draw(t, "hash"), Policy: policies.Draw(t, "policy"), LimitKey: texts.Draw(t, "limit key"),
 			}
 		case 6:
 			return &record.TimerStarted{Due: millis.Draw(t, "due")}

@@ -257,22 +257,46 @@ func (r *reader) policy() (p record.RetryPolicy) {
 	}
 }
 
-func appendLimits(dst []byte, l record.TaskLimits) []byte {
-	if l.IsZero() {
-		return append(dst, 0)
+// What a task has of limits, in the byte before them.
+const (
+	limitsOfTime = 1 << iota
+	limitsByKey
+)
+
+// appendLimits appends the limits of a task's time and its key of limits.
+func appendLimits(dst []byte, l record.TaskLimits, key string) []byte {
+	has := byte(0)
+	if !l.IsZero() {
+		has |= limitsOfTime
 	}
-	dst = append(dst, 1)
-	for _, d := range [...]time.Duration{l.Queued, l.Attempt, l.Total, l.Heartbeat} {
-		dst = binary.AppendVarint(dst, int64(d))
+	if key != "" {
+		has |= limitsByKey
+	}
+	dst = append(dst, has)
+	if has&limitsOfTime != 0 {
+		for _, d := range [...]time.Duration{l.Queued, l.Attempt, l.Total, l.Heartbeat} {
+			dst = binary.AppendVarint(dst, int64(d))
+		}
+	}
+	if has&limitsByKey != 0 {
+		dst = appendBytes(dst, key)
 	}
 	return dst
 }
 
-func (r *reader) limits() record.TaskLimits {
-	if !r.bool() {
-		return record.TaskLimits{}
+func (r *reader) limits() (l record.TaskLimits, key string) {
+	has := r.byte()
+	if has&^(limitsOfTime|limitsByKey) != 0 {
+		r.fail("a byte of limits")
+		return l, ""
 	}
-	return record.TaskLimits{Queued: r.duration(), Attempt: r.duration(), Total: r.duration(), Heartbeat: r.duration()}
+	if has&limitsOfTime != 0 {
+		l = record.TaskLimits{Queued: r.duration(), Attempt: r.duration(), Total: r.duration(), Heartbeat: r.duration()}
+	}
+	if has&limitsByKey != 0 {
+		key = r.string()
+	}
+	return l, key
 }
 
 func appendPosition(dst []byte, p record.Position) []byte {

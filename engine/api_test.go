@@ -40,7 +40,7 @@ func apiBrokers(t *testing.T, services ...string) (seeds []string, names topolog
 		opts = append(opts, kfake.SeedTopics(n, names.Topic(topic)))
 	}
 	for _, service := range services {
-		opts = append(opts, kfake.SeedTopics(1, names.Tasks(service)))
+		opts = append(opts, kfake.SeedTopics(int32(servicePartitions(service)), names.Tasks(service)))
 	}
 	c, err := kfake.NewCluster(opts...)
 	if err != nil {

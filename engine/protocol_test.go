@@ -72,12 +72,20 @@ func TestProtocolPageByKcat(t *testing.T) {
 	}
 }
 
-// servicesOf are the task topics that definitions need, with one partition each.
+// servicePartitions of a service in tests.
+func servicePartitions(service string) int {
+	if service == "bank" {
+		return apiPartitions
+	}
+	return 1
+}
+
+// servicesOf are the task topics that definitions need.
 func servicesOf(definitions []workflow.Definition) map[string]int32 {
 	services := map[string]int32{}
 	for _, d := range definitions {
 		for s := range d.Services() {
-			services[s] = 1
+			services[s] = int32(servicePartitions(s))
 		}
 	}
 	return services

@@ -200,7 +200,13 @@ type TaskScheduled struct {
 	InputHash uint64 // of Input (C4)
 	Policy    RetryPolicy
 	Limits    TaskLimits
+	// LimitKey is what the service's limits by key are counted by, and the task's
+	// partition is its hash (W2); empty: none.
+	LimitKey string
 }
+
+// LimitKeyBytesMax bounds a key of limits: it travels as a header and stands in memory.
+const LimitKeyBytesMax = 200
 
 // TaskLimits bound the time of a task; zero is no limit.
 type TaskLimits struct {

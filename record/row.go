@@ -91,6 +91,7 @@ type TaskRow struct {
 	Operation   string // of a local task: its name
 	Policy      RetryPolicy
 	Limits      TaskLimits
+	LimitKey    string // of limits by key; empty: none
 	ScheduledAt Millis
 	// Again is the number of the RunRewound that opened the task again; 0: none did. What
 	// was cancelled before is not cancelled then.

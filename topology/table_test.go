@@ -85,10 +85,23 @@ func TestSlot(t *testing.T) {
 	}
 }
 
+// TestTaskPartitionByKey: by the key of limits and nothing else, as Kafka's clients do it.
+func TestTaskPartitionByKey(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"a", "customer-7", "\u00e9"} {
+		want := KeyPartition([]byte(key), 5)
+		for p := range int32(24) {
+			if got := TaskPartition(p, 5, key); got != want {
+				t.Errorf("lane %d writes %q to %d, want %d", p, key, got, want)
+			}
+		}
+	}
+}
+
 func TestTaskPartition(t *testing.T) {
 	t.Parallel()
 	for p, want := range []int32{0, 1, 2, 0, 1, 2} {
-		if got := TaskPartition(int32(p), 3); got != want {
+		if got := TaskPartition(int32(p), 3, ""); got != want {
 			t.Errorf("lane %d writes to task partition %d, want %d (W2)", p, got, want)
 		}
 	}

@@ -62,7 +62,7 @@ func weak(f *record.Failure) bool {
 }
 
 // judge counts the outcome of a call and opens or closes the breaker.
-func (s *service) judge(f *record.Failure) {
+func (s *service) judge(j *job, f *record.Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &s.breaker
@@ -77,7 +77,7 @@ func (s *service) judge(f *record.Failure) {
 		return
 	}
 	if f.RetryAfter > 0 { // it says itself that the rate is too high for it
-		s.pool.pause(min(f.RetryAfter, breakerPauseMax))
+		s.pool.pause(j, min(f.RetryAfter, breakerPauseMax))
 	}
 	b.failures++
 	switch {

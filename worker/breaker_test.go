@@ -93,16 +93,16 @@ func TestBreakerObeysRetryAfter(t *testing.T) {
 		s := w.services[0]
 		busy := &record.Failure{Kind: record.FailureHTTP, HTTPStatus: 429, Retryable: true, RetryAfter: 20 * time.Second}
 		for range breakerFailures - 1 {
-			s.judge(busy)
+			s.judge(&job{}, busy)
 		}
-		s.judge(&record.Failure{Kind: record.FailureHTTP, HTTPStatus: 404})
+		s.judge(&job{}, &record.Failure{Kind: record.FailureHTTP, HTTPStatus: 404})
 		for range breakerFailures - 1 {
-			s.judge(busy)
+			s.judge(&job{}, busy)
 		}
 		if got := w.Status()[0].Breaker; got != string(breakerClosed) {
 			t.Errorf("a good answer between: %s", got)
 		}
-		s.judge(busy)
+		s.judge(&job{}, busy)
 		if got := w.Status()[0].Breaker; got != string(breakerOpen) {
 			t.Errorf("after so many in a row: %s", got)
 		}
@@ -114,7 +114,7 @@ func TestBreakerObeysRetryAfter(t *testing.T) {
 		if got := w.Status()[0].Breaker; got != string(breakerHalfOpen) {
 			t.Errorf("after it: %s", got)
 		}
-		s.judge(nil)
+		s.judge(&job{}, nil)
 		if got := w.Status()[0].Breaker; got != string(breakerClosed) {
 			t.Errorf("an answer: %s", got)
 		}

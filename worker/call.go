@@ -41,6 +41,11 @@ func (s *service) work(j *job) (called bool) {
 		s.finished(j)
 		return false
 	}
+	if j.back {
+		end()
+		s.goBack(j, call)
+		return false
+	}
 	called = s.handlers[call.Operation] != nil && !j.died
 	begun := time.Now()
 	if task.Started {
@@ -68,9 +73,9 @@ func (s *service) work(j *job) (called bool) {
 	}
 	if !cut && !aborted && !call.joined {
 		if failure == pending {
-			s.judge(nil)
+			s.judge(j, nil)
 		} else {
-			s.judge(failure)
+			s.judge(j, failure)
 		}
 	}
 	ended.Duration = time.Since(begun)
@@ -86,6 +91,17 @@ func (s *service) work(j *job) (called bool) {
 	fault.At(fault.WorkerResult)
 	s.report(j, call, result, failure)
 	return called
+}
+
+// goBack gives a task whose key has no turn back to the engine, which waits instead: not an
+// attempt by its policy. The pause doubles, so that it is at most as long as all before.
+func (s *service) goBack(j *job, call *Call) {
+	pause := min(keyBackMin<<min(call.Attempt-1, 16), keyBackMax)
+	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: FailureWorker, Code: CodeKeyLimited})
+	s.report(j, call, nil, &record.Failure{
+		Kind: FailureWorker, Code: CodeKeyLimited, Retryable: true, RetryAfter: pause,
+		Message: fmt.Sprintf("more than %d tasks wait in this worker for the turns of their keys; this one, of key %q of service %s, comes again in %s", keysWaitMax, j.key, s.name, pause),
+	})
 }
 
 // pending stands for a task that is completed from outside.

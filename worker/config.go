@@ -77,6 +77,9 @@ type Service struct {
 	// like the permits. A call that the service answers with Retry-After pauses the
 	// worker's part of it for so long, up to 30 s. Default: no limit.
 	Rate Rate
+	// PerKey limits the calls of each key of limits (workflow.LimitBy) as well. Default:
+	// no limit.
+	PerKey KeyLimit
 }
 
 // WithDefaults fills what is zero.
@@ -149,6 +152,9 @@ func (c Config) Validate() error {
 		}
 		if p := c.Services[service].Rate.problem(); p != "" {
 			bad("rate of service %q: %s", service, p)
+		}
+		if p := c.Services[service].PerKey.problem(); p != "" {
+			bad("limit by key of service %q: %s", service, p)
 		}
 	}
 	for _, d := range []struct {

@@ -21,6 +21,9 @@ const (
 	// CodeUnboundOperation (kind binding): no member of the group does the operation.
 	// Retryable; spends no attempt.
 	CodeUnboundOperation = "unbound_operation"
+	// CodeKeyLimited (kind worker): too many tasks wait for the turns of their keys
+	// (Service.PerKey). Retryable; spends no attempt.
+	CodeKeyLimited = "key_limited"
 	// CodePanic (kind application): the handler panicked. Retryable.
 	CodePanic = "panic"
 	// CodeAttemptTimeout (kind timeout): the attempt's time was up. Retryable.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -16,13 +17,17 @@ type job struct {
 	died    bool   // not to be started: its starts ended too many workers
 	era     uint64 // part.rewinds when it was delivered
 	ended   bool   // its result is acknowledged, or it is given up
+	key     string // of limits; empty: none
+	limit   *key   // whose call it is, while that runs; the pool's
+	back    bool   // too many wait for their keys: it goes back to the engine
 }
 
 // partition is what a member holds of one task partition, from its assignment to
 // its revocation. A partition that comes back is another value. All fields but
-// the first three are guarded by the service's mutex.
+// the first four are guarded by the service's mutex.
 type partition struct {
 	id     int32
+	since  time.Time               // when it was taken
 	ctx    context.Context         // of its calls
 	cancel context.CancelCauseFunc // ends them, with the cause
 
@@ -57,7 +62,7 @@ type commitPoint struct {
 
 func newPartition(id int32, start int64, prior progress) *partition {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	p := &partition{id: id, ctx: ctx, cancel: cancel, offsets: newOffsets(start, prior), idle: make(chan struct{})}
+	p := &partition{id: id, since: time.Now(), ctx: ctx, cancel: cancel, offsets: newOffsets(start, prior), idle: make(chan struct{})}
 	p.announced = start
 	p.committed.offset = -1
 	return p

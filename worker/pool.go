@@ -26,6 +26,10 @@ type pool struct {
 	busy    int // of them in run
 	closed  bool
 
+	keys    *keys       // nil: no limits by key
+	alarm   *time.Timer // until something is to be done with a key
+	alarmAt time.Time
+
 	rate   *bucket     // nil: no limit
 	timer  *time.Timer // until a token comes
 	timing bool        // it runs: nobody looks before
@@ -33,8 +37,11 @@ type pool struct {
 
 // newPool makes a pool without permits. run tells whether it called anything: only that
 // spends a token.
-func newPool(run func(*job) (called bool)) *pool {
+func newPool(run func(*job) (called bool), perKey KeyLimit) *pool {
 	p := &pool{run: run}
+	if !perKey.IsZero() {
+		p.keys = newKeys(perKey)
+	}
 	p.wake.L = &p.mu
 	return p
 }
@@ -50,6 +57,9 @@ func (p *pool) put(jobs []*job) {
 		return
 	}
 	for _, j := range jobs {
+		if p.keys != nil {
+			j.key = limitKey(j.rec)
+		}
 		p.queue.push(j)
 	}
 	p.more()
@@ -59,7 +69,7 @@ func (p *pool) put(jobs []*job) {
 // calls it again, so that many wake only while there is enough to do. p.mu is held.
 func (p *pool) more() {
 	switch {
-	case p.queue.len() == 0 || p.timing:
+	case p.timing || p.queue.len() == 0 && (p.keys == nil || len(p.keys.ready) == 0):
 	case p.idle > 0:
 		p.wake.Signal()
 	case p.running < p.limit:
@@ -92,20 +102,26 @@ func (p *pool) work() {
 		called := p.run(j)
 		p.mu.Lock()
 		p.busy--
-		if !called && p.rate != nil {
+		if !called && !j.back && p.rate != nil {
 			p.rate.giveBack()
 			p.look()
+		}
+		if p.keys != nil {
+			p.keys.end(j, called, time.Now())
+			p.more()
 		}
 	}
 }
 
 // next gives a job that may start now, or none. p.mu is held.
 func (p *pool) next() *job {
-	if p.queue.len() == 0 || p.closed || p.running > p.limit || p.timing {
+	if p.closed || p.running > p.limit || p.timing || p.queue.len() == 0 && p.keys == nil {
 		return nil
 	}
-	if p.rate != nil {
-		if wait := p.rate.take(time.Now()); wait > 0 {
+	if p.rate != nil && p.left() > 0 {
+		now := time.Now()
+		p.rate.fill(now)
+		if wait := p.rate.wait(now); wait > 0 {
 			p.timing = true
 			if p.timer == nil {
 				p.timer = time.AfterFunc(wait, p.due)
@@ -115,7 +131,82 @@ func (p *pool) next() *job {
 			return nil
 		}
 	}
-	return p.queue.pop()
+	j := p.pick()
+	if j != nil && !j.back && p.rate != nil {
+		p.rate.tokens--
+	}
+	return j
+}
+
+// pick takes the next job that its key lets start: those that have waited for their keys
+// first, then the queue.
+func (p *pool) pick() *job {
+	if p.keys == nil {
+		return p.queue.pop()
+	}
+	now := time.Now()
+	defer p.setAlarm(now)
+	p.keys.look(now)
+	if j := p.keys.next(now); j != nil {
+		return j
+	}
+	for p.queue.len() > 0 {
+		j := p.queue.first()
+		if j.key == "" {
+			return p.queue.pop()
+		}
+		start, full := p.keys.admit(j, now)
+		if full {
+			return nil
+		}
+		p.queue.pop()
+		if start {
+			return j
+		}
+	}
+	return nil
+}
+
+// setAlarm lets the keys be looked at when the time of the first comes. p.mu is held.
+func (p *pool) setAlarm(now time.Time) {
+	switch {
+	case len(p.keys.due) == 0:
+		if p.alarm != nil {
+			p.alarm.Stop()
+		}
+		p.alarmAt = time.Time{}
+	case p.keys.due[0].due.Equal(p.alarmAt):
+	default:
+		p.alarmAt = p.keys.due[0].due
+		if p.alarm == nil {
+			p.alarm = time.AfterFunc(p.alarmAt.Sub(now), p.lookAtKeys)
+		} else {
+			p.alarm.Reset(p.alarmAt.Sub(now))
+		}
+	}
+}
+
+// lookAtKeys is called when the time of a key has come.
+func (p *pool) lookAtKeys() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	now := time.Now()
+	p.alarmAt = time.Time{}
+	p.keys.look(now)
+	p.setAlarm(now)
+	p.more()
+}
+
+// left is how many jobs wait. p.mu is held.
+func (p *pool) left() int {
+	n := p.queue.len()
+	if p.keys != nil {
+		n += p.keys.parked
+	}
+	return n
 }
 
 // due is called when a token has come.
@@ -155,15 +246,37 @@ func (p *pool) setRate(perSecond float64, burst int) {
 	p.look()
 }
 
-// pause starts nothing for d, and lets no token come meanwhile. Without a rate it does
-// nothing.
-func (p *pool) pause(d time.Duration) {
+// pause starts nothing for d, and lets no token come meanwhile: of the key of the job that
+// is under way where keys have a rate, else of the whole pool if that has one.
+func (p *pool) pause(j *job, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rate != nil {
-		now := time.Now()
+	now := time.Now()
+	switch {
+	case j.limit != nil && p.keys.pause(j.limit, now, now.Add(d)):
+		p.setAlarm(now)
+	case p.rate != nil:
 		p.rate.pause(now, now.Add(d))
 		p.look()
+	}
+}
+
+// drop forgets what waits of a partition that has gone.
+func (p *pool) drop(part *partition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rest := jobQueue{}
+	for p.queue.len() > 0 {
+		if j := p.queue.pop(); j.part != part {
+			rest.push(j)
+		}
+	}
+	p.queue = rest
+	if p.keys != nil {
+		now := time.Now()
+		p.keys.drop(part, now)
+		p.setAlarm(now)
+		p.more() // where it waited for a key to be forgotten
 	}
 }
 
@@ -171,7 +284,7 @@ func (p *pool) pause(d time.Duration) {
 func (p *pool) counts() (busy, queued int, rated bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.busy, p.queue.len(), p.timing
+	return p.busy, p.left(), p.timing
 }
 
 // close drops what waits and lets the goroutines end; it does not wait for calls.
@@ -180,6 +293,9 @@ func (p *pool) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.queue = jobQueue{}
+	if p.alarm != nil {
+		p.alarm.Stop()
+	}
 	p.look()
 	p.wake.Broadcast()
 }
@@ -200,6 +316,9 @@ func (q *jobQueue) push(j *job) {
 	}
 	q.jobs = append(q.jobs, j)
 }
+
+// first is the next that pop gives.
+func (q *jobQueue) first() *job { return q.jobs[q.head] }
 
 func (q *jobQueue) pop() *job {
 	j := q.jobs[q.head]

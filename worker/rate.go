@@ -150,6 +150,14 @@ func (b *bucket) wait(now time.Time) time.Duration {
 	return paused + max(1, time.Duration(missing/b.perSecond*float64(time.Second)))
 }
 
+// full is when the bucket is full; it expects a filled one.
+func (b *bucket) full() time.Time {
+	if b.tokens >= b.burst-tokenMargin {
+		return b.at
+	}
+	return b.at.Add(time.Duration((b.burst-b.tokens)/b.perSecond*float64(time.Second)) + 1)
+}
+
 // giveBack returns a token that was not spent.
 func (b *bucket) giveBack() { b.tokens = min(b.burst, b.tokens+1) }
 

@@ -109,6 +109,16 @@ func recordHeaders(rec *kgo.Record) []record.Header {
 	return out
 }
 
+// limitKey is a task record's key of limits; empty: it has none.
+func limitKey(rec *kgo.Record) string {
+	for _, h := range rec.Headers {
+		if h.Key == codec.HeaderLimitKey {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
 // traceOf picks the W3C trace context out of a record's headers.
 func traceOf(headers []record.Header) []record.Header {
 	var out []record.Header

@@ -80,7 +80,7 @@ func newService(w *Worker, name string, handlers map[string]*Handler) *service {
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 	s.commits, s.endCommits = context.WithCancel(context.Background())
-	s.pool = newPool(s.work)
+	s.pool = newPool(s.work, w.cfg.Services[name].PerKey)
 	return s
 }
 
@@ -330,6 +330,7 @@ func (s *service) drop(p *partition, cause error) {
 	delete(s.parts, p.id)
 	p.close()
 	p.cancel(cause)
+	s.pool.drop(p)
 	s.kick(s.room)
 }
 

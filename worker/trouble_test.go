@@ -203,7 +203,7 @@ func TestConfigIsChecked(t *testing.T) {
 	_, err := New(Config{
 		Namespace:         "a b",
 		Handlers:          []Handler{echo("charge"), echo("charge"), {Service: "engine", Operation: "x"}},
-		Services:          map[string]Service{"email": {}, testService: {Concurrency: 5000, Rate: Rate{Burst: 2}}},
+		Services:          map[string]Service{"email": {}, testService: {Concurrency: 5000, Rate: Rate{Burst: 2}, PerKey: KeyLimit{Concurrency: -1}}},
 		HeartbeatInterval: 20 * time.Second,
 	})
 	if err == nil {
@@ -213,6 +213,7 @@ func TestConfigIsChecked(t *testing.T) {
 		`namespace "a b" is not a name`, "Kafka is missing", "payment.charge has two handlers", `service "engine" would share the engine's consumer group`,
 		"the handler of engine.x has no function", `service "email" has settings and no handler`, `concurrency of service "payment" is 5000; allowed are 1 to 1024`,
 		`rate of service "payment": it has a burst or a time, and no number of calls`,
+		`limit by key of service "payment": its concurrency is out of range`,
 		"HeartbeatInterval 20s must be shorter than SessionTimeout 10s",
 	} {
 		if !strings.Contains(err.Error(), want) {

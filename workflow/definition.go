@@ -34,6 +34,7 @@ type taskUse struct {
 	service, operation string
 	policy             RetryPolicy
 	limits             TaskLimits
+	limitBy            string // what is wrong with it
 }
 
 // Use is what Define takes beside the function: tasks, signals and options.

@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -91,19 +92,21 @@ func TestValidateRefuses(t *testing.T) {
 	}
 	none := workflow.RetryPolicy{}
 	for want, uses := range map[string][]workflow.Use{
-		`version is 0`:                                 {workflow.Version(0)},
-		`HistoryLevel(9) is no history level`:          {workflow.History(9)},
-		`retention -1s is negative`:                    {workflow.Retention(-time.Second)},
-		`service "" of operation "a": the name is emp`: {task("", "a", none)},
-		`service "a/b" of operation "a": the name has`: {task("a/b", "a", none)},
-		`operation ".a" of service "s": the name star`: {task("s", ".a", none)},
-		`operation "a..b" of service "s"`:              {task("s", "a..b", none)},
-		`has 101 bytes, at most 100`:                   {task("s", strings.Repeat("x", 101), none)},
-		`task s/a: a pause is negative`:                {task("s", "a", workflow.RetryPolicy{Initial: -1})},
-		`first pause 2s is longer than the longest`:    {task("s", "a", workflow.RetryPolicy{Initial: 2 * time.Second, Max: time.Second})},
-		`multiplier 0.5`:                               {task("s", "a", workflow.RetryPolicy{Multiplier: 0.5})},
-		`signal "é": the name has 'é'`:                 {workflow.NewSignal[int]("é")},
-		`signal "a" is given twice`:                    {workflow.NewSignal[int]("a"), workflow.NewSignal[int]("a")},
+		`version is 0`:                                                             {workflow.Version(0)},
+		`HistoryLevel(9) is no history level`:                                      {workflow.History(9)},
+		`retention -1s is negative`:                                                {workflow.Retention(-time.Second)},
+		`service "" of operation "a": the name is emp`:                             {task("", "a", none)},
+		`service "a/b" of operation "a": the name has`:                             {task("a/b", "a", none)},
+		`operation ".a" of service "s": the name star`:                             {task("s", ".a", none)},
+		`operation "a..b" of service "s"`:                                          {task("s", "a..b", none)},
+		`has 101 bytes, at most 100`:                                               {task("s", strings.Repeat("x", 101), none)},
+		`task s/a: a pause is negative`:                                            {task("s", "a", workflow.RetryPolicy{Initial: -1})},
+		`first pause 2s is longer than the longest`:                                {task("s", "a", workflow.RetryPolicy{Initial: 2 * time.Second, Max: time.Second})},
+		`multiplier 0.5`:                                                           {task("s", "a", workflow.RetryPolicy{Multiplier: 0.5})},
+		`LimitBy of task s/a: it is a func(string) string, the task's input a int`: {workflow.NewTask[int, int]("s", "a", workflow.LimitBy(func(string) string { return "" }))},
+		`local task l has a LimitBy`:                                               {workflow.NewLocalTask("l", func(context.Context, int) (int, error) { return 0, nil }, workflow.LimitBy(func(int) string { return "" }))},
+		`signal "é": the name has 'é'`:                                             {workflow.NewSignal[int]("é")},
+		`signal "a" is given twice`:                                                {workflow.NewSignal[int]("a"), workflow.NewSignal[int]("a")},
 	} {
 		err := workflow.Define("shipping", ship, uses...).Validate()
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"shipping"`) {

@@ -18,6 +18,7 @@ type LocalTask[In, Out any] struct {
 	name   string
 	policy RetryPolicy
 	limits TaskLimits
+	keyed  bool // it was given LimitBy, which Define refuses
 	fn     func(ctx context.Context, in In) (Out, error)
 }
 
@@ -33,7 +34,7 @@ func (t LocalTask[In, Out]) With(opts ...TaskOption) LocalTask[In, Out] {
 	for _, opt := range opts {
 		opt.applyTask(&o)
 	}
-	t.policy, t.limits = o.policy, o.limits
+	t.policy, t.limits, t.keyed = o.policy, o.limits, t.keyed || o.limitBy != nil
 	return t
 }
 
@@ -83,7 +84,7 @@ func scheduled(o *Open) *record.TaskScheduled {
 
 // use declares the task (see Use).
 func (t LocalTask[In, Out]) use(d *definition) {
-	d.locals = append(d.locals, localUse{t.name, t.policy, t.limits, func(ctx context.Context, input []byte) ([]byte, error) {
+	d.locals = append(d.locals, localUse{t.name, t.policy, t.limits, t.keyed, func(ctx context.Context, input []byte) ([]byte, error) {
 		in, err := decode[In](input, lenient)
 		if err != nil {
 			return nil, &Failure{Kind: FailureEngine, Code: CodeInputInvalid, Message: "the input of local task " + t.name + " does not fit its Go type: " + err.Error()}
@@ -108,6 +109,7 @@ type localUse struct {
 	name   string
 	policy RetryPolicy
 	limits TaskLimits
+	keyed  bool
 	call   LocalFunc
 }
 

@@ -1,6 +1,11 @@
 package workflow
 
 import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 )
@@ -14,15 +19,17 @@ type Task[In, Out any] struct {
 	policy    RetryPolicy
 	limits    TaskLimits
 	json      bool
+	limitBy   any // func(In) string; nil: none
 }
 
 // TaskOption changes how a task is carried out.
 type TaskOption interface{ applyTask(o *taskOptions) }
 
 type taskOptions struct {
-	policy RetryPolicy
-	limits TaskLimits
-	json   bool
+	policy  RetryPolicy
+	limits  TaskLimits
+	json    bool
+	limitBy any // func(In) string
 }
 
 type taskOptionFunc func(o *taskOptions)
@@ -56,6 +63,15 @@ func WithLimits(l TaskLimits) TaskOption {
 // JSON, behind svcworker. An answer in JSON is understood with and without it.
 func AsJSON() TaskOption { return taskOptionFunc(func(o *taskOptions) { o.json = true }) }
 
+// LimitBy gives the task's key of limits, a function of its input: a customer, an account,
+// a shop. All tasks of a service with the same key go to one partition of its topic, so
+// that the one worker that has it can limit the calls of each key (`per_key` in bindings,
+// worker.Service.PerKey). The empty key is none. In is the task's input; a function of
+// another type is refused by Define. Key functions follow the rules of workflow code.
+func LimitBy[In any](key func(in In) string) TaskOption {
+	return taskOptionFunc(func(o *taskOptions) { o.limitBy = key })
+}
+
 // NewTask names an operation of a service: its records go to the topic
 // <namespace>.tasks.<service>. Both names are 1 to 100 of A-Z a-z 0-9 . _ -
 // without a leading dot or "..": the engine refuses others at its start.
@@ -67,11 +83,11 @@ func NewTask[In, Out any](service, operation string, opts ...TaskOption) Task[In
 //
 //	Charge.With(workflow.WithRetry(workflow.RetryPolicy{MaxAttempts: 3})).Run(ctx, in)
 func (t Task[In, Out]) With(opts ...TaskOption) Task[In, Out] {
-	o := taskOptions{t.policy, t.limits, t.json}
+	o := taskOptions{t.policy, t.limits, t.json, t.limitBy}
 	for _, opt := range opts {
 		opt.applyTask(&o)
 	}
-	t.policy, t.limits, t.json = o.policy, o.limits, o.json
+	t.policy, t.limits, t.json, t.limitBy = o.policy, o.limits, o.json, o.limitBy
 	return t
 }
 
@@ -105,6 +121,17 @@ func (t Task[In, Out]) Start(ctx Context, in In) Future[Out] {
 		return refused[Out](h, d, tooLarge("the input of task "+taskName(d), len(input)))
 	}
 	d.Input, d.InputHash = input, codec.Hash(input)
+	if t.limitBy != nil {
+		key, ok := t.limitBy.(func(In) string)
+		if !ok {
+			h.Stick("task " + taskName(d) + " has a LimitBy that does not fit: " + t.limitByWrong())
+		}
+		d.LimitKey = key(in)
+		if why := limitKeyWrong(d.LimitKey); why != "" {
+			return refused[Out](h, d, Failure{Kind: FailureEngine, Code: CodeInputInvalid,
+				Message: "the key of limits of task " + taskName(d) + " " + why})
+		}
+	}
 	return Future[Out]{host: h, open: h.Open(d, ctx.scope), decode: decodeTask[Out]}
 }
 
@@ -117,5 +144,25 @@ func taskName(t *record.TaskScheduled) string { return t.Service + "/" + t.Opera
 
 // use declares the task (see Use).
 func (t Task[In, Out]) use(d *definition) {
-	d.tasks = append(d.tasks, taskUse{service: t.service, operation: t.operation, policy: t.policy, limits: t.limits})
+	d.tasks = append(d.tasks, taskUse{service: t.service, operation: t.operation, policy: t.policy, limits: t.limits, limitBy: t.limitByWrong()})
+}
+
+// limitByWrong says why the task's key function does not fit, or nothing.
+func (t Task[In, Out]) limitByWrong() string {
+	if _, ok := t.limitBy.(func(In) string); ok || t.limitBy == nil {
+		return ""
+	}
+	var in In
+	return fmt.Sprintf("it is a %T, the task's input a %T: give LimitBy a function of that", t.limitBy, in)
+}
+
+// limitKeyWrong says why a key of limits cannot travel, or nothing.
+func limitKeyWrong(key string) string {
+	switch {
+	case len(key) > record.LimitKeyBytesMax:
+		return fmt.Sprintf("has %d bytes, at most %d are allowed: hash it", len(key), record.LimitKeyBytesMax)
+	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
+		return "has control characters or is not UTF-8: encode it"
+	}
+	return ""
 }

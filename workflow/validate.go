@@ -48,6 +48,9 @@ func (d Definition) Validate() error {
 		if why := limitsWrong(t.limits); why != "" {
 			refuse("limits of task %s/%s: %s", t.service, t.operation, why)
 		}
+		if t.limitBy != "" {
+			refuse("LimitBy of task %s/%s: %s", t.service, t.operation, t.limitBy)
+		}
 	}
 	locals := map[string]bool{}
 	for _, u := range d.d.locals {
@@ -62,6 +65,9 @@ func (d Definition) Validate() error {
 		}
 		if u.limits.Queued != 0 || u.limits.Heartbeat != 0 {
 			refuse("limits of local task %s: Queued and Heartbeat are limits of workers; use Attempt and Total", u.name)
+		}
+		if u.keyed {
+			refuse("local task %s has a LimitBy: limits by key are those of services; remove it", u.name)
 		}
 		if locals[u.name] {
 			refuse("local task %q is given twice to Define: give each function a name of its own", u.name)

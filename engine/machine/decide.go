@@ -132,7 +132,7 @@ func EventBytes(e record.HistoryEvent) int {
 	case *record.SignalReceived:
 		n += len(b.Name) + len(b.CommandID)
 	case *record.TaskScheduled:
-		n += len(b.Service) + len(b.Operation)
+		n += len(b.Service) + len(b.Operation) + len(b.LimitKey)
 	case *record.HistoryTaskCompleted:
 		n += attemptsLen(b.Attempts)
 	case *record.HistoryTaskFailed:
@@ -199,7 +199,7 @@ func textLen(b record.HistoryBody) int {
 // openedLen bounds what is open in a run that was taken back.
 func openedLen(o *record.Opened) (n int) {
 	for i := range o.Tasks {
-		n += 210 + len(o.Tasks[i].Service) + len(o.Tasks[i].Operation) + len(o.Tasks[i].Policy.NonRetryable)
+		n += 210 + len(o.Tasks[i].Service) + len(o.Tasks[i].Operation) + len(o.Tasks[i].Policy.NonRetryable) + len(o.Tasks[i].LimitKey)
 	}
 	n += 24 * len(o.Timers)
 	for i := range o.Signals {

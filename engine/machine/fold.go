@@ -39,7 +39,7 @@ func Apply(s *State, e record.HistoryEvent, chunk uint32) {
 		r.Version = b.Version
 	case *record.TaskScheduled:
 		s.Tasks = append(s.Tasks, record.TaskRow{
-			No: e.No, Chunk: chunk, Service: b.Service, Operation: b.Operation, Policy: b.Policy, Limits: b.Limits, ScheduledAt: e.At,
+			No: e.No, Chunk: chunk, Service: b.Service, Operation: b.Operation, Policy: b.Policy, Limits: b.Limits, LimitKey: b.LimitKey, ScheduledAt: e.At,
 		})
 	case *record.HistoryTaskCompleted:
 		s.closeTask(b.Task)

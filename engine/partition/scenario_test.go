@@ -71,7 +71,7 @@ func newHarnessOf(t *testing.T, cacheRuns int, partitions int32) *harness {
 		now: record.MillisOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)),
 		cfg: Config{
 			Partition: 0, Namespace: "ns", Table: topology.TableZero(partitions),
-			Services: map[string]int32{"pay": 1}, Publish: map[string]int32{"orders": 8}, Definitions: definitions(), CacheRuns: cacheRuns, Build: "b1",
+			Services: map[string]int32{"pay": 1, "bank": 5}, Publish: map[string]int32{"orders": 8}, Definitions: definitions(), CacheRuns: cacheRuns, Build: "b1",
 		},
 		runs: map[record.RunID]string{},
 	}
@@ -414,6 +414,8 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		r.Origin, r.Body = record.Origin{}, &record.TaskLost{Task: task(), Attempt: attempt(), OutBy: h.now.Add(-ago)}
 	case "unbound":
 		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "binding", Code: "unbound_operation", Retryable: true}}
+	case "limited": // given back, because the key's limit is reached
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "worker", Code: "key_limited", Retryable: true, RetryAfter: 5 * time.Second}}
 	case "token": // an answer by a task token
 		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4]), CommandID: commandID, Reply: true}
 	case "garbage":
@@ -434,6 +436,9 @@ func (h *harness) show(b *Batch) string {
 		fmt.Fprintf(&out, "-> %s", o.Topic)
 		if o.Service != "" {
 			fmt.Fprintf(&out, ".%s", o.Service)
+			if h.cfg.Services[o.Service] > 1 {
+				fmt.Fprintf(&out, "/%d", o.Partition)
+			}
 		}
 		for _, hd := range o.Headers {
 			if strings.HasPrefix(hd.Key, "od-") && hd.Key != "od-dl-at" && hd.Key != "od-dl-origin" && hd.Key != "od-dl-reason" {
@@ -620,6 +625,16 @@ var (
 		workflow.WithLimits(record.TaskLimits{Queued: time.Minute, Attempt: 30 * time.Second, Heartbeat: 10 * time.Second, Total: time.Hour}))
 	double = workflow.NewLocalTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 )
+
+// debit is limited by account, the last digit of its input; 0 has none.
+var debit = workflow.NewTask[int, int]("bank", "debit", workflow.WithRetry(workflow.RetryPolicy{MaxAttempts: 2}), workflow.LimitBy(func(n int) string {
+	if n%10 == 0 {
+		return ""
+	}
+	return fmt.Sprint("account-", n%10)
+}))
+
+func get(_ int, err error) error { return err }
 
 func definitions() []workflow.Definition {
 	return []workflow.Definition{
@@ -817,6 +832,13 @@ func definitions() []workflow.Definition {
 		// once allows one attempt, nolost none after a lost one.
 		workflow.Define("once", func(ctx workflow.Context, n int) (int, error) { return once.Run(ctx, n) }, once),
 		workflow.Define("nolost", func(ctx workflow.Context, n int) (int, error) { return nolost.Run(ctx, n) }, nolost),
+		// move debits two accounts at once, and a third by another key: limits are by account.
+		workflow.Define("move", func(ctx workflow.Context, n int) (int, error) {
+			a, b := debit.Start(ctx, n), debit.Start(ctx, n+10)
+			c := debit.With(workflow.LimitBy(func(int) string { return "store" })).Start(ctx, n)
+			err := errors.Join(get(a.Get(ctx)), get(b.Get(ctx)), get(c.Get(ctx)))
+			return n, err
+		}, debit),
 	}
 }
 

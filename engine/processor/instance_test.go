@@ -532,7 +532,7 @@ func TestPurge(t *testing.T) {
 	for topic, want := range map[string]int64{d.topic(record.TopicCommands): 1, d.topic(record.TopicEvents): 3, d.names.Tasks("math"): 3} {
 		n := p
 		if topic == d.names.Tasks("math") {
-			n = topology.TaskPartition(p, 2)
+			n = topology.TaskPartition(p, 2, "")
 		}
 		await(t, "purge of "+topic, func() bool {
 			starts, err := adm.ListStartOffsets(t.Context(), topic)

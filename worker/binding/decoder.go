@@ -173,6 +173,20 @@ func (d *Decoder) Rate(n *yaml.Node, key string) worker.Rate {
 	return r
 }
 
+// PerKey reads the limits of each key.
+func (d *Decoder) PerKey(n *yaml.Node, key string, concurrencyMax int) (l worker.KeyLimit) {
+	var burst *yaml.Node
+	d.Fields(n, key, map[string]func(string, *yaml.Node){
+		"concurrency": func(key string, v *yaml.Node) { l.Concurrency = d.Integer(v, key, 1, concurrencyMax) },
+		"rate":        func(key string, v *yaml.Node) { l.Rate = d.Rate(v, key) },
+		"burst":       func(_ string, v *yaml.Node) { burst = v },
+	})
+	if burst != nil {
+		d.Burst(burst, Join(key, "burst"), &l.Rate)
+	}
+	return l
+}
+
 // Burst completes a rate.
 func (d *Decoder) Burst(n *yaml.Node, key string, r *worker.Rate) {
 	if r.Calls == 0 {

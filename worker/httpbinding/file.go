@@ -36,9 +36,10 @@ type File struct {
 // Service is one API.
 type Service struct {
 	Name        string
-	Concurrency int         // calls at the same time, over all workers
-	Rate        worker.Rate // calls that begin in a time, over all workers; zero: no limit
-	Tasks       []*Task     // in the file's order
+	Concurrency int             // calls at the same time, over all workers
+	Rate        worker.Rate     // calls that begin in a time, over all workers; zero: no limit
+	PerKey      worker.KeyLimit // of each key of limits
+	Tasks       []*Task         // in the file's order
 
 	base        *url.URL // scheme, host, port and path prefix of every request
 	timeout     time.Duration
@@ -134,6 +135,7 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 		"base_url":           func(_ string, v *yaml.Node) { base = v },
 		"concurrency":        func(key string, v *yaml.Node) { s.Concurrency = d.Integer(v, key, 1, concurrencyMax) },
 		"rate":               func(key string, v *yaml.Node) { s.Rate = d.Rate(v, key) },
+		"per_key":            func(key string, v *yaml.Node) { s.PerKey = d.PerKey(v, key, concurrencyMax) },
 		"burst":              func(_ string, v *yaml.Node) { burst = v },
 		"timeout":            func(key string, v *yaml.Node) { s.timeout = d.Duration(v, key, timeoutMax) },
 		"headers":            func(key string, v *yaml.Node) { s.headers = d.headers(v, key, ofOne()) },

@@ -204,3 +204,13 @@ var (
 	HashedDef    = workflow.Define("hashed", Hashed, Hash)
 	RenamedDef   = workflow.Define("renamed", Renamed, Upper)
 )
+
+// Transfer takes an amount from an account.
+type Transfer struct {
+	Account string
+	Cents   int
+}
+
+// Debit is limited by account.
+var Debit = workflow.NewTask[Transfer, Receipt]("bank", "debit",
+	workflow.LimitBy(func(in Transfer) string { return in.Account }))
