@@ -141,6 +141,7 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 	if err != nil {
 		return usage(err)
 	}
+	instance.SetActive(deployed.control.Active)
 	taskKey, err := readKey(s.API.TaskTokenKeyFile)
 	if err != nil {
 		return usage(fmt.Errorf("api.task_token_key_file: %w", err))
@@ -184,6 +185,13 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 	log.Info("engine runs", "instance", pc.InstanceID, "namespace", s.Namespace, "build", pc.Partition.Build,
 		"api", apiListener.Addr().String(), "partitions", deployed.control.Table.Partitions)
 
+	following, unfollow := context.WithCancel(ctx)
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		followControl(following, client, deployed.names, instance, log.Logger)
+	}()
+	defer func() { unfollow(); <-followed }()
 	var failure error
 	select {
 	case <-ctx.Done():
@@ -196,6 +204,39 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 		log.Warn("the stop was not orderly; the next owner takes over from what is committed", "err", err)
 	}
 	return failure
+}
+
+// controlEvery is how often an engine looks at the control topic; topology.ActiveSettles is
+// twice that.
+const controlEvery = topology.ActiveSettles / 2
+
+// followControl follows the numbers of active task partitions until ctx ends.
+func followControl(ctx context.Context, client func(...kafka.Opt) (*kafka.Client, error), names topology.Names, instance *processor.Instance, log *slog.Logger) {
+	tick := time.NewTicker(controlEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := readActive(ctx, client, names, instance); err != nil && ctx.Err() == nil {
+			log.Warn("the control topic was not read again; active task partitions stay as they were", "err", err)
+		}
+	}
+}
+
+func readActive(ctx context.Context, client func(...kafka.Opt) (*kafka.Client, error), names topology.Names, instance *processor.Instance) error {
+	cl, err := client()
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	c, err := kafka.ReadControl(ctx, cl, names)
+	if err == nil {
+		instance.SetActive(c.Active)
+	}
+	return err
 }
 
 // deployed is what the cluster has of the deployment.

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +77,64 @@ ALTER_CONFIGS and DESCRIBE_CONFIGS on topics with the namespace's prefix.`,
 		config.Flags(c.Flags())
 		topics.AddCommand(c)
 	}
+	topics.AddCommand(topicsTasksCommand(cfg))
 	return topics
+}
+
+// topicsTasksCommand sets how many task partitions of a service are active.
+func topicsTasksCommand(cfg Config) *cobra.Command {
+	var reason, by string
+	cmd := &cobra.Command{
+		Use: "tasks SERVICE PARTITIONS", Short: "Set how many task partitions of a service get new tasks",
+		Long: `A limit of a service is divided over its task partitions, and each needs a share of
+it: the limit cannot be below their number. Kafka cannot take partitions from a topic,
+so this leaves some out: the first PARTITIONS get new tasks and carry the limits, the
+others drain. Engines and workers follow within two minutes; until then nobody uses
+more of a limit than before. The number can be raised again up to the topic's.`,
+		Example: "  engine topics tasks payment 2 --reason 'the API allows two calls' --bootstrap-servers broker:9092",
+		Args:    cobra.ExactArgs(2),
+	}
+	config.Flags(cmd.Flags())
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
+	cmd.Flags().StringVar(&by, "by", os.Getenv("USER"), "who, for people")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		n, err := strconv.ParseInt(args[1], 10, 32)
+		if err != nil {
+			return usage(fmt.Errorf("%q is not a number of partitions", args[1]))
+		}
+		return topicsRun(cfg, func(ctx context.Context, cl *kafka.Client, d topology.Deployment, out io.Writer) error {
+			return setActive(ctx, cl, d, args[0], topology.Active{Partitions: int32(n), By: by, Reason: reason}, out)
+		})(cmd, nil)
+	}
+	return cmd
+}
+
+// setActive writes the row of a service, if the topic allows the number.
+func setActive(ctx context.Context, cl *kafka.Client, d topology.Deployment, service string, a topology.Active, out io.Writer) error {
+	if _, ok := d.Services[service]; !ok {
+		return usage(fmt.Errorf("no workflow type of this binary uses service %q; it uses %s", service, serviceNames(d.Services)))
+	}
+	c, err := kafka.CheckTopics(ctx, cl, d)
+	if err != nil {
+		return unavailable(err)
+	}
+	m, ok := c.Services[service]
+	switch {
+	case !ok:
+		return unavailable(fmt.Errorf("the topic %s is missing: create it with `engine topics create`", d.Tasks(service)))
+	case a.Partitions < 1 || a.Partitions > m:
+		return usage(fmt.Errorf("%d task partitions of service %s: allowed are 1 to %d, those of its topic", a.Partitions, service, m))
+	}
+	a.Before, a.At = c.Control.Active[service].Of(m), time.Now().UTC().Truncate(time.Millisecond)
+	if a.Before == a.Partitions {
+		fmt.Fprintf(out, "%d of %d task partitions of service %s are active already\n", a.Partitions, m, service)
+		return nil
+	}
+	if err := kafka.WriteActive(ctx, cl, d.Names, service, a); err != nil {
+		return unavailable(err)
+	}
+	fmt.Fprintf(out, "%d of %d task partitions of service %s are active, before it were %d; engines and workers follow within %s\n", a.Partitions, m, service, a.Before, topology.ActiveSettles)
+	return nil
 }
 
 func unavailableIf(err error) error {

@@ -117,5 +117,16 @@ func (s *service) setPermits() {
 	if s.rate.Calls > 0 {
 		s.pool.setRate(s.heldRate())
 	}
-	s.pool.setLimit(s.breaker.limit(s.held()))
+	limit, draining := s.held(), 0
+	for id := range s.parts {
+		if s.draining(id) {
+			draining++
+		}
+	}
+	all := draining > 0 && draining == len(s.parts)
+	if all {
+		limit = 1 // it calls nothing: what is left goes back
+	}
+	s.pool.setDraining(s.active, all)
+	s.pool.setLimit(s.breaker.limit(limit))
 }

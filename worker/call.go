@@ -96,6 +96,14 @@ func (s *service) work(j *job) (called bool) {
 // goBack gives a task whose key has no turn back to the engine, which waits instead: not an
 // attempt by its policy. The pause doubles, so that it is at most as long as all before.
 func (s *service) goBack(j *job, call *Call) {
+	if j.draining {
+		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: FailureWorker, Code: CodePartitionDraining})
+		s.report(j, call, nil, &record.Failure{
+			Kind: FailureWorker, Code: CodePartitionDraining, Retryable: true,
+			Message: fmt.Sprintf("task partition %d of service %s gets no new tasks any more; this one goes to another", j.part.id, s.name),
+		})
+		return
+	}
 	pause := min(keyBackMin<<min(call.Attempt-1, 16), keyBackMax)
 	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: FailureWorker, Code: CodeKeyLimited})
 	s.report(j, call, nil, &record.Failure{

@@ -24,6 +24,9 @@ const (
 	// CodeKeyLimited (kind worker): too many tasks wait for the turns of their keys
 	// (Service.PerKey). Retryable; spends no attempt.
 	CodeKeyLimited = "key_limited"
+	// CodePartitionDraining (kind worker): the task stood in a partition that is not
+	// active any more (W2). Retryable; spends no attempt.
+	CodePartitionDraining = "partition_draining"
 	// CodePanic (kind application): the handler panicked. Retryable.
 	CodePanic = "panic"
 	// CodeAttemptTimeout (kind timeout): the attempt's time was up. Retryable.

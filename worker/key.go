@@ -246,6 +246,25 @@ func (ks *keys) drop(p *partition, now time.Time) {
 	}
 }
 
+// drain takes out the records that wait of partitions from active on.
+func (ks *keys) drain(active int32, now time.Time) (out []*job) {
+	for _, k := range ks.known {
+		n := k.waiting.len()
+		for range n {
+			j := k.waiting.pop()
+			if j.part.id < active {
+				k.waiting.push(j)
+				continue
+			}
+			ks.parked--
+			ks.bytes -= int64(len(j.rec.Value))
+			out = append(out, j)
+		}
+		ks.settle(k, now)
+	}
+	return out
+}
+
 // dueKeys is a heap by due.
 type dueKeys []*key
 

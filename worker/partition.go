@@ -19,7 +19,9 @@ type job struct {
 	ended   bool   // its result is acknowledged, or it is given up
 	key     string // of limits; empty: none
 	limit   *key   // whose call it is, while that runs; the pool's
-	back    bool   // too many wait for their keys: it goes back to the engine
+	// back: it goes back to the engine, because its partition drains or too many wait for
+	// their keys.
+	back, draining bool
 }
 
 // partition is what a member holds of one task partition, from its assignment to

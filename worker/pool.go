@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -30,15 +31,17 @@ type pool struct {
 	alarm   *time.Timer // until something is to be done with a key
 	alarmAt time.Time
 
-	rate   *bucket     // nil: no limit
-	timer  *time.Timer // until a token comes
-	timing bool        // it runs: nobody looks before
+	active   int32       // jobs of partitions from there on go back (W2)
+	draining bool        // all are such
+	rate     *bucket     // nil: no limit
+	timer    *time.Timer // until a token comes
+	timing   bool        // it runs: nobody looks before
 }
 
 // newPool makes a pool without permits. run tells whether it called anything: only that
 // spends a token.
 func newPool(run func(*job) (called bool), perKey KeyLimit) *pool {
-	p := &pool{run: run}
+	p := &pool{run: run, active: math.MaxInt32}
 	if !perKey.IsZero() {
 		p.keys = newKeys(perKey)
 	}
@@ -60,6 +63,8 @@ func (p *pool) put(jobs []*job) {
 		if p.keys != nil {
 			j.key = limitKey(j.rec)
 		}
+		j.draining = j.part.id >= p.active
+		j.back = j.draining
 		p.queue.push(j)
 	}
 	p.more()
@@ -118,7 +123,7 @@ func (p *pool) next() *job {
 	if p.closed || p.running > p.limit || p.timing || p.queue.len() == 0 && p.keys == nil {
 		return nil
 	}
-	if p.rate != nil && p.left() > 0 {
+	if p.rate != nil && !p.draining && p.left() > 0 {
 		now := time.Now()
 		p.rate.fill(now)
 		if wait := p.rate.wait(now); wait > 0 {
@@ -132,7 +137,7 @@ func (p *pool) next() *job {
 		}
 	}
 	j := p.pick()
-	if j != nil && !j.back && p.rate != nil {
+	if j != nil && !j.back && p.rate != nil && !p.draining {
 		p.rate.tokens--
 	}
 	return j
@@ -152,7 +157,7 @@ func (p *pool) pick() *job {
 	}
 	for p.queue.len() > 0 {
 		j := p.queue.first()
-		if j.key == "" {
+		if j.key == "" || j.back {
 			return p.queue.pop()
 		}
 		start, full := p.keys.admit(j, now)
@@ -232,6 +237,31 @@ func (p *pool) setLimit(n int) {
 	p.limit = n
 	p.wake.Broadcast()
 	p.more()
+}
+
+// setDraining says that jobs of partitions from active on go back to the engine; all: the
+// others are none of ours, and no tokens are needed.
+func (p *pool) setDraining(active int32, all bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if active != p.active {
+		p.active = active
+		for i := p.queue.head; i < len(p.queue.jobs); i++ {
+			j := p.queue.jobs[i]
+			j.draining = j.part.id >= active
+			j.back = j.draining
+		}
+		if p.keys != nil { // their turn may be far away
+			now := time.Now()
+			for _, j := range p.keys.drain(active, now) {
+				j.back, j.draining = true, true
+				p.queue.push(j)
+			}
+			p.setAlarm(now)
+		}
+	}
+	p.draining = all
+	p.look()
 }
 
 // setRate changes what the held partitions carry of the service's rate. Tokens of a

@@ -88,9 +88,12 @@ func (r Rate) problem() string {
 	return ""
 }
 
-// share is what one of m partitions carries of a limit: the first have the rest of the
-// division, so that all together have exactly the limit.
+// share is what a partition carries of a limit that m of them share: the first m, of which
+// the first have the rest of the division, so that all together have exactly the limit.
 func share(limit, m int, partition int32) int {
+	if int(partition) >= m {
+		return 0
+	}
 	n := limit / m
 	if int(partition) < limit%m {
 		n++

@@ -106,7 +106,7 @@ func TestPartitionsThatMoveKeepTheRate(t *testing.T) {
 		var buckets [workers]bucket
 		now := time.Unix(1_800_000_000, 0)
 		for i := range services {
-			services[i] = &service{rate: r, partitions: int32(m), parts: map[int32]*partition{}}
+			services[i] = &service{rate: r, partitions: int32(m), active: int32(m), parts: map[int32]*partition{}}
 		}
 		set := func(i int) {
 			perSecond, burst := services[i].heldRate()

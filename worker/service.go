@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/odradek/odradek/topology"
 )
 
 const (
@@ -62,6 +64,8 @@ type service struct {
 	drainMu sync.Mutex
 
 	mu          sync.Mutex
+	active      int32 // of the partitions: the first ones get new tasks and carry the limits
+	before      int32 // as it was before a change that is getting about; 0: there is none
 	parts       map[int32]*partition
 	breaker     breaker
 	joined      bool
@@ -102,14 +106,15 @@ func (s *service) start(ctx context.Context) error {
 		return fmt.Errorf("%w: %s of service %s; run `engine topics create` with a workflow that uses the service, or remove the service here", ErrTopicMissing, s.topic, s.name)
 	}
 	s.partitions = int32(len(t.Partitions))
-	if s.permits < int(s.partitions) {
-		return fmt.Errorf("%w: concurrency of service %s is %d, but %s has %d partitions, which each need a permit (W2); raise it to at least %d, or create the topic with fewer partitions",
-			ErrConfig, s.name, s.permits, s.topic, s.partitions, s.partitions)
+	s.setActive(s.worker.control.Load().Active[s.name], time.Now())
+	if s.permits < int(s.active) {
+		return fmt.Errorf("%w: concurrency of service %s is %d, but %s has %d active partitions, which each need a permit (W2); raise it to at least %d, or run `engine topics tasks %s %d`",
+			ErrConfig, s.name, s.permits, s.topic, s.active, s.active, s.name, s.permits)
 	}
-	s.rate = s.rate.withDefaults(int(s.partitions))
-	if s.rate.Calls > 0 && s.rate.Burst < int(s.partitions) {
-		return fmt.Errorf("%w: the burst of service %s is %d, but %s has %d partitions, which each need a token (W2); raise it to at least %d, or create the topic with fewer partitions",
-			ErrConfig, s.name, s.rate.Burst, s.topic, s.partitions, s.partitions)
+	s.rate = s.rate.withDefaults(int(s.partitions)) // of all: their active number may rise
+	if s.rate.Calls > 0 && s.rate.Burst < int(s.active) {
+		return fmt.Errorf("%w: the burst of service %s is %d, but %s has %d active partitions, which each need a token (W2); raise it to at least %d, or run `engine topics tasks %s %d`",
+			ErrConfig, s.name, s.rate.Burst, s.topic, s.active, s.active, s.name, s.rate.Burst)
 	}
 	defer close(s.made)
 	client, err := s.worker.cfg.client(
@@ -338,16 +343,61 @@ func (s *service) drop(p *partition, cause error) {
 func (s *service) held() int {
 	n := 0
 	for id := range s.parts {
-		n += share(s.permits, int(s.partitions), id)
+		n += s.shareOf(s.permits, id)
 	}
 	return n
 }
 
+// shareOf is what a held partition carries of a limit. While a change of the active
+// partitions gets about, that is the smaller of its shares before and after it: whoever
+// knows of it and whoever does not stay within the limit together.
+func (s *service) shareOf(limit int, id int32) int {
+	n := share(limit, int(s.active), id)
+	if s.before > 0 {
+		n = min(n, share(limit, int(s.before), id))
+	}
+	return n
+}
+
+// setActive takes the number of active partitions from control. It reports whether
+// something has changed. s.mu is held.
+func (s *service) setActive(a topology.Active, now time.Time) (changed bool) {
+	active, before := a.Of(s.partitions), int32(0)
+	if now.Before(a.At.Add(topology.ActiveSettles)) {
+		before = topology.Active{Partitions: a.Before}.Of(s.partitions)
+	}
+	changed = active != s.active || before != s.before
+	s.active, s.before = active, before
+	return changed
+}
+
+// follow takes what control says of the service.
+func (s *service) follow(a topology.Active) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.setActive(a, time.Now()) {
+		return
+	}
+	if s.permits < int(s.active) || s.rate.Calls > 0 && s.rate.Burst < int(s.active) {
+		s.log.Error("a limit is below the number of active task partitions: some of them wait; raise it, or lower the number", "concurrency", s.permits, "burst", s.rate.Burst, "active_partitions", s.active)
+	}
+	s.log.Info("active task partitions", "active", s.active, "before", a.Before, "by", a.By, "reason", a.Reason)
+	s.setPermits()
+}
+
+// draining reports whether a partition gets no new tasks: what is left in it goes back to
+// the engine, which sends it to an active one. s.mu is held.
+func (s *service) draining(id int32) bool { return id >= s.active }
+
 // heldRate is what the held partitions carry of the service's rate: calls per second, and
 // their burst.
 func (s *service) heldRate() (perSecond float64, burst int) {
+	part := 0.0
 	for id := range s.parts {
-		burst += share(s.rate.Burst, int(s.partitions), id)
+		burst += s.shareOf(s.rate.Burst, id)
+		if !s.draining(id) && (s.before == 0 || id < s.before) {
+			part += 1 / float64(max(s.active, s.before))
+		}
 	}
-	return s.rate.perSecond() * float64(len(s.parts)) / float64(s.partitions), burst
+	return s.rate.perSecond() * part, burst
 }

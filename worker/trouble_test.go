@@ -173,8 +173,8 @@ func TestStartRefuses(t *testing.T) {
 		want string
 	}{
 		"topic":   {Config{Handlers: []Handler{HandleRaw("email", "send", echo("").Call)}}, "topic is missing: t.tasks.email of service email; run `engine topics create`"},
-		"permits": {Config{Handlers: []Handler{echo("charge")}, Services: map[string]Service{testService: {Concurrency: 3}}}, "concurrency of service payment is 3, but t.tasks.payment has 4 partitions, which each need a permit (W2); raise it to at least 4"},
-		"burst":   {Config{Handlers: []Handler{echo("charge")}, Services: map[string]Service{testService: {Rate: Rate{Calls: 50, Burst: 3}}}}, "the burst of service payment is 3, but t.tasks.payment has 4 partitions, which each need a token (W2); raise it to at least 4"},
+		"permits": {Config{Handlers: []Handler{echo("charge")}, Services: map[string]Service{testService: {Concurrency: 3}}}, "concurrency of service payment is 3, but t.tasks.payment has 4 active partitions, which each need a permit (W2); raise it to at least 4, or run `engine topics tasks payment 3`"},
+		"burst":   {Config{Handlers: []Handler{echo("charge")}, Services: map[string]Service{testService: {Rate: Rate{Calls: 50, Burst: 3}}}}, "the burst of service payment is 3, but t.tasks.payment has 4 active partitions, which each need a token (W2); raise it to at least 4, or run `engine topics tasks payment 3`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

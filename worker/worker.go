@@ -17,9 +17,9 @@ import (
 	"github.com/odradek/odradek/topology"
 )
 
-// tableRefresh is how often the slot table is read again. A stale one costs a
-// forward by the engine (S1), nothing else.
-const tableRefresh = time.Minute
+// tableRefresh is how often control is read again. A stale slot table costs a forward by
+// the engine (S1), nothing else; topology.ActiveSettles is twice as long.
+const tableRefresh = topology.ActiveSettles / 2
 
 // stopGrace is what Stop may take after the calls have ended: producing, the last
 // commit, leaving the groups. Without Kafka it is spent in vain.
@@ -35,7 +35,7 @@ type Worker struct {
 	services []*service // by name
 	producer *kgo.Client
 	cancels  *cancels
-	table    atomic.Pointer[topology.Table]
+	control  atomic.Pointer[kafka.Control]
 
 	ctx       context.Context // of fetching: ended first
 	stopFetch context.CancelFunc
@@ -101,7 +101,7 @@ func (w *Worker) start(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("make the producer of results: %w", err)
 	}
-	if err := w.readTable(ctx); err != nil {
+	if err := w.readControl(ctx); err != nil {
 		return err
 	}
 	if err := w.cancels.start(ctx, w); err != nil {
@@ -120,13 +120,13 @@ func (w *Worker) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// readTable reads the slot table from control.
-func (w *Worker) readTable(ctx context.Context) error {
-	table, err := kafka.ReadTable(ctx, w.producer, w.names)
+// readControl reads the slot table and the active task partitions.
+func (w *Worker) readControl(ctx context.Context) error {
+	c, err := kafka.ReadControl(ctx, w.producer, w.names)
 	if err != nil {
 		return fmt.Errorf("read the slot table: %w", err)
 	}
-	w.table.Store(table)
+	w.control.Store(&c)
 	return nil
 }
 
@@ -138,15 +138,18 @@ func (w *Worker) tableLoop() {
 		case <-w.ctx.Done():
 			return
 		case <-tick.C:
-			if err := w.readTable(w.ctx); err != nil && w.ctx.Err() == nil {
+			if err := w.readControl(w.ctx); err != nil && w.ctx.Err() == nil {
 				w.cfg.Logger.Warn("slot table not read again; results may need a forward", "err", err)
+			}
+			for _, s := range w.services {
+				s.follow(w.control.Load().Active[s.name])
 			}
 		}
 	}
 }
 
 // route is the partition of the workflow's slot.
-func (w *Worker) route(workflowID string) int32 { return w.table.Load().Partition(workflowID) }
+func (w *Worker) route(workflowID string) int32 { return w.control.Load().Table.Partition(workflowID) }
 
 // later calls do after d, or never if the worker stops before.
 func (w *Worker) later(d time.Duration, do, never func()) {

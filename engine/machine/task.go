@@ -72,9 +72,9 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 }
 
 // uncounted reports whether a failure is not the task's: nobody has tried it. The codes
-// are the workers' (worker.CodeUnboundOperation, CodeKeyLimited) and the engine's.
+// are the workers' (worker.CodeUnboundOperation, CodeKeyLimited, CodePartitionDraining) and the engine's.
 func uncounted(f *record.Failure) bool {
-	return f.Retryable && (f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == "worker" && f.Code == "key_limited" ||
+	return f.Retryable && (f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == "worker" && (f.Code == "key_limited" || f.Code == "partition_draining") ||
 		f.Kind == record.FailureEngine && (f.Code == "local_task_missing" || f.Code == CodeAttemptLost))
 }
 

@@ -66,6 +66,7 @@ func (c Config) WithDefaults() Config {
 // Partition is the step of one partition. All methods but Progress and Abandon
 // are for one goroutine.
 type Partition struct {
+	active    map[string]topology.Active // task partitions by service (SetActive)
 	cfg       Config
 	view      machine.View
 	types     map[string][]workflow.Definition // ascending by version
@@ -302,6 +303,10 @@ const undeliverableFor = 30 * time.Second
 func (p *Partition) Undeliverable(topic record.Topic, service, code, detail string) {
 	p.undeliverable[target{topic, service}] = refusedUntil{machine.Refusal{Code: code, Detail: detail}, p.now.Add(undeliverableFor)}
 }
+
+// SetActive says how many task partitions of each service get new tasks, where not all do
+// (W2), from the next batch on. The map is not changed afterwards.
+func (p *Partition) SetActive(active map[string]topology.Active) { p.active = active }
 
 // Condemn says that a run's code hung: it becomes stuck at its next input (C2).
 func (p *Partition) Condemn(run record.RunID, code, detail string) {

@@ -50,6 +50,7 @@ var sourceLine = regexp.MustCompile(`/[^ "]*/(\w+\.go):\d+`)
 
 // harness drives a Partition over a real store, as a lane does, without Kafka.
 type harness struct {
+	active    map[string]topology.Active
 	p         *Partition
 	store     *statestore.Store
 	cfg       Config
@@ -104,6 +105,7 @@ func (h *harness) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.p = p
+	p.SetActive(h.active)
 	t.Cleanup(p.Close)
 	h.batch(t, func() { p.Claim() })
 }
@@ -216,6 +218,14 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 	case "discard": // everything in memory is lost
 		h.reopen(t)
 		return "ok"
+	case "active": // SERVICE PARTITIONS: how many get new tasks
+		n, err := strconv.ParseInt(d.CmdArgs[1].Key, 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.active = map[string]topology.Active{d.CmdArgs[0].Key: {Partitions: int32(n)}}
+		h.p.SetActive(h.active)
+		return "ok\n"
 	case "deploy": // another binary takes over
 		h.p.Close()
 		h.cfg.Build = d.CmdArgs[0].Key
@@ -416,6 +426,8 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "binding", Code: "unbound_operation", Retryable: true}}
 	case "limited": // given back, because the key's limit is reached
 		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "worker", Code: "key_limited", Retryable: true, RetryAfter: 5 * time.Second}}
+	case "draining": // given back, because the partition is not active any more
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "worker", Code: "partition_draining", Retryable: true}}
 	case "token": // an answer by a task token
 		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4]), CommandID: commandID, Reply: true}
 	case "garbage":

@@ -483,7 +483,7 @@ func (p *Partition) dispatch(e *entry, t *record.TaskRow, attempt uint32, input 
 		}
 	}
 	out := codec.EncodeTask(&e.state.Run, t, attempt, input, details)
-	out.Partition = topology.TaskPartition(p.cfg.Partition, p.cfg.Services[t.Service], t.LimitKey)
+	out.Partition = topology.TaskPartition(p.cfg.Partition, p.active[t.Service].Of(p.cfg.Services[t.Service]), t.LimitKey)
 	out.Run, out.WorkflowID, out.Task, out.Attempt = e.state.Run.Run, e.state.Run.WorkflowID, t.No, attempt
 	p.output(out)
 	p.batch.Counts.Tasks++

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -46,7 +47,8 @@ type Config struct {
 	// Fault is the faults of this instance in a test build.
 	Fault *fault.Injector
 
-	ports ports // what tests replace
+	ports  ports                                       // what tests replace
+	active *atomic.Pointer[map[string]topology.Active] // the latest of Instance.SetActive
 }
 
 // Limits bound a lane. A zero field means its default.
@@ -169,6 +171,9 @@ func (l Limits) memTableBytes(stores int32) uint64 {
 // WithDefaults fills what is zero.
 func (c Config) WithDefaults() Config {
 	c.Limits = c.Limits.WithDefaults()
+	if c.active == nil {
+		c.active = &atomic.Pointer[map[string]topology.Active]{}
+	}
 	if c.Clock == nil {
 		c.Clock = func() time.Time { return time.Now().Add(fault.ClockOffset()) }
 	}

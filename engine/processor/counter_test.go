@@ -13,6 +13,7 @@ import (
 	"github.com/odradek/odradek/engine/partition"
 	"github.com/odradek/odradek/internal/fault"
 	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/topology"
 )
 
 // A step that counts: the n-th input with a key writes n to the key's row and sends
@@ -304,6 +305,8 @@ func (c *counter) Undeliverable(_ record.Topic, service, _, _ string) {
 	}
 	c.refused[service] = true
 }
+
+func (c *counter) SetActive(map[string]topology.Active) {}
 
 func (c *counter) Condemn(run record.RunID, code, _ string) {
 	if c.condemned == nil {

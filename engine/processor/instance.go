@@ -13,6 +13,7 @@ import (
 
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
+	"github.com/odradek/odradek/topology"
 )
 
 // Instance is one member of the deployment: it owns the partitions that the group
@@ -65,6 +66,10 @@ func New(cfg Config) (*Instance, error) {
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i, nil
 }
+
+// SetActive says how many task partitions of each service get new tasks, where not all do
+// (W2). Lanes follow with their next batch.
+func (i *Instance) SetActive(active map[string]topology.Active) { i.cfg.active.Store(&active) }
 
 // Start joins the group; lanes start as it gives partitions. ctx bounds the start
 // only.

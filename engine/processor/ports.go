@@ -10,6 +10,7 @@ import (
 	"github.com/odradek/odradek/engine/partition"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
+	"github.com/odradek/odradek/topology"
 )
 
 // Stepper is the step of a partition as a lane drives it: partition.Partition,
@@ -27,6 +28,7 @@ type Stepper interface {
 	Settled(b *partition.Batch)
 	Undeliverable(topic record.Topic, service, code, detail string)
 	Condemn(run record.RunID, code, detail string)
+	SetActive(active map[string]topology.Active)
 	Progress() (turn uint64, run record.RunID)
 	Abandon()
 	Close()

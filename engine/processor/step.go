@@ -33,6 +33,7 @@ func (t *tenure) step() (*batch, error) {
 	}
 	b := &batch{}
 	b.info.begun = time.Now()
+	t.followActive()
 	t.stepper.Begin(now)
 	if isDue {
 		if err := t.stepDue(b); err != nil {
@@ -54,6 +55,14 @@ func (t *tenure) step() (*batch, error) {
 		b.unstepped, stepped = true, &partition.Batch{Now: now}
 	}
 	return t.finish(b, stepped), nil
+}
+
+// followActive gives the step the active task partitions where they have changed.
+func (t *tenure) followActive() {
+	if a := t.lane.cfg.active.Load(); a != nil && a != t.active {
+		t.active = a
+		t.stepper.SetActive(*a)
+	}
 }
 
 // limit is how many inputs the next batch may have (P5).

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/odradek/odradek/record"
+	"github.com/odradek/odradek/topology"
 )
 
 // tenure is what one takeover won: the right to write, until the first doubt. The
@@ -33,6 +34,7 @@ type tenure struct {
 	batchMax int              // grows to the limit after an error takeover; 0: the limit (P5)
 	last     time.Time        // of the last batch
 	beaten   time.Time        // the last sign of life
+	active   *map[string]topology.Active
 
 	current *record.Record // being stepped; nil: due entries
 	alone   bool           // and nothing else is in the open batch
@@ -55,6 +57,7 @@ func (t *tenure) open(cp record.Checkpoint) error {
 	l.setSent(t.sent)
 	b := &batch{}
 	b.info.begun = t.last
+	t.followActive()
 	s.Begin(t.now())
 	s.Claim() // at the partition's first start, its slots (S1)
 	t.founding = t.finish(b, s.Finish())

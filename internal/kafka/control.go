@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,6 +22,7 @@ import (
 const (
 	tableKey  = "slots"  // the slot table
 	topicsKey = "topics" // the IDs of the topics
+	activeKey = "tasks." // and a service: its active task partitions
 )
 
 // ErrNoControl is returned when the control topic has no slot table: the
@@ -31,6 +33,8 @@ var ErrNoControl = errors.New("the deployment has no slot table")
 type Control struct {
 	Table    *topology.Table
 	TopicIDs map[string]string // by topic name, as written at creation
+	// Active task partitions by service, where not all are.
+	Active map[string]topology.Active
 }
 
 // controlWait bounds the read of a topic that has two small rows.
@@ -59,6 +63,20 @@ func ReadControl(ctx context.Context, cl *kgo.Client, names topology.Names) (Con
 			return Control{}, fmt.Errorf("read %s: topic IDs: %w", topic, err)
 		}
 	}
+	for key, b := range rows {
+		service, ok := strings.CutPrefix(key, activeKey)
+		if !ok {
+			continue
+		}
+		var a topology.Active
+		if err := json.Unmarshal(b, &a); err != nil {
+			return Control{}, fmt.Errorf("read %s: active task partitions of service %s: %w", topic, service, err)
+		}
+		if c.Active == nil {
+			c.Active = map[string]topology.Active{}
+		}
+		c.Active[service] = a
+	}
 	if c.Table == nil {
 		return c, fmt.Errorf("%w in %s: create the topics with `engine topics create`", ErrNoControl, topic)
 	}
@@ -73,18 +91,26 @@ func ReadTable(ctx context.Context, cl *kgo.Client, names topology.Names) (*topo
 
 // WriteControl writes both rows. Only `engine topics create` does (S5).
 func WriteControl(ctx context.Context, cl *kgo.Client, names topology.Names, c Control) error {
+	if err := writeControlRow(ctx, cl, names, tableKey, c.Table); err != nil {
+		return err
+	}
+	return writeControlRow(ctx, cl, names, topicsKey, c.TopicIDs)
+}
+
+// WriteActive sets how many task partitions of a service are active. Only
+// `engine topics tasks` does.
+func WriteActive(ctx context.Context, cl *kgo.Client, names topology.Names, service string, a topology.Active) error {
+	return writeControlRow(ctx, cl, names, activeKey+service, a)
+}
+
+func writeControlRow(ctx context.Context, cl *kgo.Client, names topology.Names, key string, value any) error {
 	topic := names.Topic(record.TopicControl)
-	for _, row := range []struct {
-		key   string
-		value any
-	}{{tableKey, c.Table}, {topicsKey, c.TopicIDs}} {
-		b, err := json.Marshal(row.value)
-		if err != nil {
-			return fmt.Errorf("write row %q of %s: %w", row.key, topic, err)
-		}
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: []byte(row.key), Value: b}).FirstErr(); err != nil {
-			return fmt.Errorf("write row %q of %s: %w", row.key, topic, err)
-		}
+	b, err := json.Marshal(value)
+	if err == nil {
+		err = cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: []byte(key), Value: b}).FirstErr()
+	}
+	if err != nil {
+		return fmt.Errorf("write row %q of %s: %w", key, topic, err)
 	}
 	return nil
 }
