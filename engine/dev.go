@@ -24,7 +24,7 @@ import (
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
-	"github.com/odradek/odradek/worker/httpbinding"
+	bindingfile "github.com/odradek/odradek/worker/bindings"
 )
 
 // What engine dev has instead of a configuration.
@@ -55,7 +55,7 @@ The embedded broker is for development: it is no place for data that matters.`,
 				return usage(fmt.Errorf("--output %q: use text or jsonl", output))
 			}
 			if bindings != "" { // refuse here, where the user looks
-				if _, err := httpbinding.Load(bindings, binding.Options{}); err != nil {
+				if _, err := bindingfile.Load(bindings, binding.Options{}); err != nil {
 					return usage(err)
 				}
 				var err error
@@ -209,14 +209,16 @@ func devServe(ctx context.Context, cfg Config, s config.Engine, bindings string,
 		return err
 	}
 	var w *worker.Worker
+	var live *bindingfile.Live
 	if bindings != "" {
-		if w, err = devWorker(ctx, s, bindings, opts, log); err != nil {
+		if w, live, err = devWorker(ctx, s, bindings, opts, log); err != nil {
 			return err
 		}
 	}
 	err = serve(ctx, cfg, s, log)
 	if w != nil {
 		err = errors.Join(err, w.Stop(context.WithoutCancel(ctx)))
+		live.Close()
 	}
 	return err
 }
@@ -243,16 +245,20 @@ func devTopics(ctx context.Context, cfg Config, s config.Engine, opts []kafka.Op
 // devDrain is how long a stop waits for running calls.
 const devDrain = 2 * time.Second
 
-func devWorker(ctx context.Context, s config.Engine, bindings string, opts []kafka.Opt, log telemetry.Log) (*worker.Worker, error) {
-	file, err := httpbinding.Load(bindings, binding.Options{})
+func devWorker(ctx context.Context, s config.Engine, bindings string, opts []kafka.Opt, log telemetry.Log) (*worker.Worker, *bindingfile.Live, error) {
+	file, err := bindingfile.Load(bindings, binding.Options{})
 	if err != nil {
-		return nil, usage(err)
+		return nil, nil, usage(err)
+	}
+	live, err := bindingfile.NewLive(file)
+	if err != nil {
+		return nil, nil, usage(err)
 	}
 	wc := worker.Config{Namespace: s.Namespace, Kafka: opts, DrainTimeout: devDrain, Logger: log.Logger}
-	wc.Handlers, wc.Services = file.Handlers()
+	wc.Handlers, wc.Services = live.Handlers()
 	w, err := worker.New(wc)
 	if err != nil {
-		return nil, usage(err)
+		return nil, nil, usage(err)
 	}
-	return w, w.Start(ctx)
+	return w, live, w.Start(ctx)
 }

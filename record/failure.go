@@ -9,6 +9,7 @@ import (
 // ours.
 const (
 	FailureHTTP        = "http"        // the API answered, and the answer is a failure
+	FailureGRPC        = "grpc"        // the same of a gRPC API; http_status is the code's counterpart
 	FailureNetwork     = "network"     // no answer: connection, TLS, DNS
 	FailureTimeout     = "timeout"     // the attempt's time was up
 	FailureApplication = "application" // workflow code or a Go handler returned an error

@@ -55,7 +55,7 @@ func weak(f *record.Failure) bool {
 	switch f.Kind {
 	case record.FailureNetwork, record.FailureTimeout:
 		return true
-	case record.FailureHTTP:
+	case record.FailureHTTP, record.FailureGRPC:
 		return f.HTTPStatus == 429 || f.HTTPStatus >= 500
 	}
 	return false

@@ -72,9 +72,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "svcworker",
-		Short: "Call HTTP APIs for the tasks of workflows",
-		Long: `Takes the tasks of services from Kafka, calls the HTTP APIs that the bindings
-name, and reports the results to the engine.
+		Short: "Call HTTP and gRPC APIs for the tasks of workflows",
+		Long: `Takes the tasks of services from Kafka, calls the HTTP and gRPC APIs that the
+bindings name, and reports the results to the engine.
 
 Exit codes: 0 ok, 1 check found problems, 2 usage or configuration,
 4 Kafka is unavailable or a topic is missing.`,

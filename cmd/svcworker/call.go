@@ -19,6 +19,8 @@ import (
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
+	"github.com/odradek/odradek/worker/bindings"
+	"github.com/odradek/odradek/worker/grpcbinding"
 	"github.com/odradek/odradek/worker/httpbinding"
 )
 
@@ -80,13 +82,13 @@ func readInput(file string) ([]byte, error) {
 }
 
 func (a *app) call(ctx context.Context, config, name string, inputs [][]byte, key string, dry bool) error {
-	file, err := httpbinding.Load(config, binding.Options{WithoutSecrets: dry})
+	file, err := bindings.Load(config, binding.Options{WithoutSecrets: dry})
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
 	task, names := (*httpbinding.Task)(nil), []string{}
 	service := ""
-	for _, s := range file.Services {
+	for _, s := range file.HTTP.Services {
 		for _, t := range s.Tasks {
 			names = append(names, s.Name+"."+t.Operation)
 			if s.Name+"."+t.Operation == name {
@@ -94,23 +96,25 @@ func (a *app) call(ctx context.Context, config, name string, inputs [][]byte, ke
 			}
 		}
 	}
+	for _, s := range file.GRPC.Services {
+		for _, t := range s.Tasks {
+			names = append(names, s.Name+"."+t.Operation)
+			if s.Name+"."+t.Operation == name {
+				return a.callGRPC(ctx, t, s.Name, inputs, key, dry)
+			}
+		}
+	}
 	if task == nil {
 		sort.Strings(names)
 		return exitError{exitUsage, fmt.Errorf("%s binds no task %q: it has %s", config, name, strings.Join(names, ", "))}
 	}
-	if key == "" {
-		key = uuid.NewString()
-	}
 	if len(inputs) > 1 && !task.Batches() {
 		return exitError{exitUsage, fmt.Errorf("%s makes a request for each task, and there are %d inputs: give it batch, or one --input", name, len(inputs))}
 	}
-	calls := make([]*worker.Call, len(inputs))
-	for n, input := range inputs {
-		id := fmt.Sprintf("svcworker-call-%d", n+1)
-		calls[n] = &worker.Call{Service: service, Operation: task.Operation, WorkflowID: id, Key: key, Attempt: 1, Input: input,
-			Task: record.TaskID{Run: record.DeriveRunID(id, record.Origin{}, record.MillisOf(time.Now())), No: 1}}
+	calls := tryCalls(service, task.Operation, inputs, key)
+	for n := range calls {
 		if task.Batches() {
-			calls[n].Key = fmt.Sprintf("%s.%d", key, n+1)
+			calls[n].Key = fmt.Sprintf("%s.%d", calls[n].Key, n+1)
 		}
 	}
 	if task.Batches() {
@@ -122,6 +126,40 @@ func (a *app) call(ctx context.Context, config, name string, inputs [][]byte, ke
 	ctx, cancel := context.WithTimeout(ctx, task.Timeout)
 	defer cancel()
 	out, err := task.Call(ctx, calls[0])
+	return a.printOutcome(out, err)
+}
+
+// tryCalls are attempts of tasks that no workflow asked for, with one key.
+func tryCalls(service, operation string, inputs [][]byte, key string) []*worker.Call {
+	if key == "" {
+		key = uuid.NewString()
+	}
+	calls := make([]*worker.Call, len(inputs))
+	for n, input := range inputs {
+		id := fmt.Sprintf("svcworker-call-%d", n+1)
+		calls[n] = &worker.Call{Service: service, Operation: operation, WorkflowID: id, Key: key, Attempt: 1, Input: input,
+			Task: record.TaskID{Run: record.DeriveRunID(id, record.Origin{}, record.MillisOf(time.Now())), No: 1}}
+	}
+	return calls
+}
+
+// callGRPC makes one call of a gRPC API.
+func (a *app) callGRPC(ctx context.Context, task *grpcbinding.Task, service string, inputs [][]byte, key string, dry bool) error {
+	if len(inputs) > 1 {
+		return exitError{exitUsage, fmt.Errorf("%s.%s makes a call for each task, and there are %d inputs: give it one --input", service, task.Operation, len(inputs))}
+	}
+	call := tryCalls(service, task.Operation, inputs, key)[0]
+	if dry {
+		text, err := task.Show(call)
+		if err != nil {
+			return exitError{exitProblems, err}
+		}
+		fmt.Fprint(a.stdout, text)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, task.Timeout)
+	defer cancel()
+	out, err := task.Call(ctx, call)
 	return a.printOutcome(out, err)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/odradek/odradek/worker/binding"
-	"github.com/odradek/odradek/worker/httpbinding"
+	"github.com/odradek/odradek/worker/bindings"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -29,7 +29,7 @@ problems it prints what is bound. Nothing is connected to.`,
 }
 
 func (a *app) check(path string, opts binding.Options) error {
-	file, err := httpbinding.Load(path, opts)
+	file, err := bindings.Load(path, opts)
 	var problems binding.Problems
 	if err != nil && !errors.As(err, &problems) {
 		return exitError{exitUsage, err}
@@ -44,7 +44,12 @@ func (a *app) check(path string, opts binding.Options) error {
 	}
 	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "TASK\tREQUEST\tTIMEOUT\tCONCURRENCY\tRATE")
-	for _, s := range file.Services {
+	for _, s := range file.HTTP.Services {
+		for _, t := range s.Tasks {
+			fmt.Fprintf(tw, "%s.%s\t%s\t%s\t%d\t%s\n", s.Name, t.Operation, t, t.Timeout, s.Concurrency, s.Rate)
+		}
+	}
+	for _, s := range file.GRPC.Services {
 		for _, t := range s.Tasks {
 			fmt.Fprintf(tw, "%s.%s\t%s\t%s\t%d\t%s\n", s.Name, t.Operation, t, t.Timeout, s.Concurrency, s.Rate)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -10,15 +9,16 @@ import (
 	"time"
 
 	"github.com/odradek/odradek/worker/binding"
-	"github.com/odradek/odradek/worker/httpbinding"
+	"github.com/odradek/odradek/worker/bindings"
 )
 
 // reloadEvery is how often the file is looked at. A mounted file changes without a signal.
 const reloadEvery = 5 * time.Second
 
-// reload takes the bindings of the file anew when it has changed, or on SIGHUP, until ctx
-// ends. seen is the file as it was before it was loaded. A file that is wrong, or asks for what only a restart can do, changes nothing.
-func (a *app) reload(ctx context.Context, path string, seen []byte, live *httpbinding.Live, log *slog.Logger) {
+// reload takes the bindings of the file anew when it, or a file of descriptors that it names,
+// has changed, or on SIGHUP, until ctx ends. file is what live serves. A file that is wrong,
+// or asks for what only a restart can do, changes nothing.
+func (a *app) reload(ctx context.Context, path string, file *bindings.File, live *bindings.Live, log *slog.Logger) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -28,6 +28,7 @@ func (a *app) reload(ctx context.Context, path string, seen []byte, live *httpbi
 	}
 	look := time.NewTicker(every)
 	defer look.Stop()
+	seen := file.Sum
 	for {
 		asked := false
 		select {
@@ -37,22 +38,20 @@ func (a *app) reload(ctx context.Context, path string, seen []byte, live *httpbi
 			asked = true
 		case <-look.C:
 		}
-		b, err := os.ReadFile(path)
-		if err == nil && bytes.Equal(b, seen) && !asked {
+		now := bindings.Sum(path, file)
+		if now == seen && !asked {
 			continue
 		}
-		var file *httpbinding.File
+		seen = now
+		next, err := bindings.Load(path, binding.Options{})
 		if err == nil {
-			seen = b
-			file, err = httpbinding.Parse(path, b, binding.Options{})
-		}
-		if err == nil {
-			err = live.Replace(file)
+			err = live.Replace(next)
 		}
 		if err != nil {
 			log.Error("the bindings are not reloaded, those that were there stay", "file", path, "err", err)
 			continue
 		}
+		file, seen = next, next.Sum
 		log.Info("the bindings are reloaded", "file", path)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
-	"github.com/odradek/odradek/worker/httpbinding"
+	"github.com/odradek/odradek/worker/bindings"
 )
 
 // lockedLog is what a logger has written so far.
@@ -32,10 +32,12 @@ func (l *lockedLog) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func (l *lockedLog) has(s string) bool {
+func (l *lockedLog) has(s string) bool { return l.count(s) > 0 }
+
+func (l *lockedLog) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.b.String(), s)
+	return strings.Count(l.b.String(), s)
 }
 
 // TestReload: changed bindings are used by the next call; a file that is wrong, or that
@@ -52,15 +54,15 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write("get: {method: GET, path: /old}")
-	file, err := httpbinding.Load(path, binding.Options{})
+	file, err := bindings.Load(path, binding.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, err := os.ReadFile(path)
+	live, err := bindings.NewLive(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := httpbinding.NewLive(file)
+	defer live.Close()
 	handlers, _ := live.Handlers()
 	call := func() string {
 		t.Helper()
@@ -76,7 +78,7 @@ func TestReload(t *testing.T) {
 	a := &app{reloadEvery: time.Millisecond}
 	go func() {
 		defer close(ended)
-		a.reload(ctx, path, seen, live, slog.New(slog.NewTextHandler(&log, nil)))
+		a.reload(ctx, path, file, live, slog.New(slog.NewTextHandler(&log, nil)))
 	}()
 	until := func(s string) {
 		t.Helper()

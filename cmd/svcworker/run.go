@@ -19,7 +19,7 @@ import (
 	"github.com/odradek/odradek/internal/pulse"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
-	"github.com/odradek/odradek/worker/httpbinding"
+	"github.com/odradek/odradek/worker/bindings"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -69,7 +69,6 @@ const pulseLate = time.Minute
 
 // serve runs a worker until ctx ends.
 func (a *app) serve(ctx context.Context, config string, flags map[string]string) error {
-	seen, _ := os.ReadFile(config) // load says what is wrong
 	s, file, err := load(config, flags)
 	if err != nil {
 		return exitError{exitUsage, err}
@@ -95,7 +94,11 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 		return exitError{exitUsage, err}
 	}
 	cfg.HeartbeatInterval = min(time.Second, cfg.SessionTimeout/3) // 0: the default
-	live := httpbinding.NewLive(file)
+	live, err := bindings.NewLive(file)
+	if err != nil {
+		return exitError{exitUsage, err}
+	}
+	defer live.Close()
 	cfg.Handlers, cfg.Services = live.Handlers()
 	m := newMetrics(cfg.Handlers)
 	cfg.Listener = m.listener()
@@ -131,11 +134,11 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 		}
 		return exitError{code, err}
 	}
-	log.Info("worker runs", "version", version(), "namespace", s.Namespace, "services", strings.Join(names(file), ","), "admin", address)
+	log.Info("worker runs", "version", version(), "namespace", s.Namespace, "services", strings.Join(file.Names(), ","), "admin", address)
 	if a.ready != nil {
 		a.ready(address)
 	}
-	a.reload(ctx, config, seen, live, log)
+	a.reload(ctx, config, file, live, log)
 	log.Info("worker stops", "drain_timeout", s.Drain)
 	if adm != nil {
 		adm.stopping.Store(true)
@@ -147,20 +150,13 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 }
 
 // load reads both halves of the file and tells the problems of both.
-func load(path string, flags map[string]string) (settings, *httpbinding.File, error) {
-	file, errFile := httpbinding.Load(path, binding.Options{})
+func load(path string, flags map[string]string) (settings, *bindings.File, error) {
+	file, errFile := bindings.Load(path, binding.Options{})
 	s, errSettings := loadSettings(path, flags, false)
 	if err := errors.Join(errFile, errSettings); err != nil {
 		return s, nil, fmt.Errorf("the configuration is refused:\n%w", err)
 	}
 	return s, file, nil
-}
-
-func names(f *httpbinding.File) (out []string) {
-	for _, s := range f.Services {
-		out = append(out, s.Name)
-	}
-	return out
 }
 
 // logger writes text to terminals and JSON elsewhere, unless the settings say which.

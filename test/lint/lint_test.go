@@ -29,6 +29,7 @@ var bad = map[string]struct{ file, imports string }{
 	"pure":       {"engine/partition/badrand.go", "math/rand/v2"},
 	"statestore": {"statestore/bad.go", "github.com/odradek/odradek/client"},
 	"workflows":  {"workflows/billing/bad.go", "github.com/odradek/odradek/engine"},
+	"grpc":       {"httpapi/badgrpc.go", "google.golang.org/grpc"},
 	"pebble":     {"httpapi/badpebble.go", "github.com/cockroachdb/pebble/v2"},
 	"viper":      {"httpapi/badviper.go", "github.com/spf13/viper"},
 	"prometheus": {"httpapi/badprom.go", "github.com/prometheus/client_golang/prometheus"},

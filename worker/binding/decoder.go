@@ -34,7 +34,12 @@ type Decoder struct {
 	File     string // its name, for messages
 	Options  Options
 	Problems Problems
+
+	secrets []string
 }
+
+// Secrets are the values that ${env:...} and ${file:...} stood for: what must not be shown.
+func (d *Decoder) Secrets() []string { return d.secrets }
 
 // Problem notes one thing that is wrong at a node; nil is the file as a whole.
 func (d *Decoder) Problem(n *yaml.Node, key, text, fix string) {

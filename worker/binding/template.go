@@ -196,6 +196,7 @@ func (d *Decoder) checkSecret(n *yaml.Node, key, name, v string) (string, bool) 
 		d.Problem(n, key, fmt.Sprintf("the secret %s is empty or has characters that no header may carry", name), "It must be one line of text")
 		return "", false
 	}
+	d.secrets = append(d.secrets, v)
 	return v, true
 }
 

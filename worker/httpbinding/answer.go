@@ -20,18 +20,6 @@ import (
 	"github.com/odradek/odradek/worker/binding"
 )
 
-// Codes of failures that bindings report.
-const (
-	// CodeRequestNotBuilt (kind binding): input and binding do not fit. Retryable.
-	CodeRequestNotBuilt = "request_not_built"
-	// CodeResultNotMapped (kind binding): the call succeeded and its answer does not fit
-	// the result mapping. Retryable, with the same key.
-	CodeResultNotMapped = "result_not_mapped"
-	// CodeAnswerTooLarge (kind binding): above answer_bytes_max, decompressed. Not
-	// retryable.
-	CodeAnswerTooLarge = "answer_too_large"
-)
-
 // resultMapping says what of an answer is the task's result.
 type resultMapping struct {
 	mode  resultMode
@@ -69,9 +57,9 @@ func (d *decoder) result(n *yaml.Node, key string) resultMapping {
 // outcome reads an answer and says what it means.
 func (t *Task) outcome(resp *http.Response, call *worker.Call, now time.Time) ([]byte, error) {
 	switch class := t.statuses.of(resp.StatusCode); class {
-	case classCompleted:
+	case binding.Completed:
 		return t.completed(resp, call)
-	case classPending:
+	case binding.Pending:
 		return nil, worker.ErrPending
 	default:
 		return nil, t.refused(resp, class, now)
@@ -102,7 +90,7 @@ func (t *Task) readBody(resp *http.Response) ([]byte, error) {
 	}
 	if int64(len(body)) > t.answerBytes {
 		return nil, &record.Failure{
-			Kind: record.FailureBinding, Code: CodeAnswerTooLarge, HTTPStatus: resp.StatusCode,
+			Kind: record.FailureBinding, Code: binding.CodeAnswerTooLarge, HTTPStatus: resp.StatusCode,
 			Message: fmt.Sprintf("%s: the answer has more than %d bytes; raise answer_bytes_max of the task, or ask the API for less", t.key, t.answerBytes),
 		}
 	}
@@ -113,7 +101,7 @@ func (t *Task) readBody(resp *http.Response) ([]byte, error) {
 // does not fit.
 func (t *Task) notMapped(resp *http.Response, body []byte, err error) *record.Failure {
 	return &record.Failure{
-		Kind: record.FailureBinding, Code: CodeResultNotMapped, Retryable: true, HTTPStatus: resp.StatusCode,
+		Kind: record.FailureBinding, Code: binding.CodeResultNotMapped, Retryable: true, HTTPStatus: resp.StatusCode,
 		Message: fmt.Sprintf("%s: the API answered %d, but %v", t.key, resp.StatusCode, err),
 		Problem: snippet(body),
 	}
@@ -176,11 +164,11 @@ func (t *Task) mapTree(s *binding.Scope) ([]byte, error) {
 
 // refused makes the failure of an answer that is not a success, with the API's own
 // problem document.
-func (t *Task) refused(resp *http.Response, class class, now time.Time) *record.Failure {
+func (t *Task) refused(resp *http.Response, class binding.Class, now time.Time) *record.Failure {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, record.ProblemBytesMax+1)) // what came of it
 	f := &record.Failure{
 		Kind: record.FailureHTTP, Code: "http_" + strconv.Itoa(resp.StatusCode),
-		HTTPStatus: resp.StatusCode, Retryable: class == classRetry,
+		HTTPStatus: resp.StatusCode, Retryable: class == binding.Retry,
 		Message: fmt.Sprintf("%s: the API answered %d %s", t.key, resp.StatusCode, http.StatusText(resp.StatusCode)),
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode <= 399 {

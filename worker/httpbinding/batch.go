@@ -70,7 +70,7 @@ func (d *decoder) batch(n *yaml.Node, key string, t *Task) {
 	var answerID *yaml.Node
 	d.Fields(n, key, map[string]func(string, *yaml.Node){
 		"max": func(key string, v *yaml.Node) {
-			if b.Max = d.Integer(v, key, 1, concurrencyMax); b.Max > t.service.Concurrency {
+			if b.Max = d.Integer(v, key, 1, binding.ConcurrencyMax); b.Max > t.service.Concurrency {
 				d.Problem(v, key, fmt.Sprintf("a batch of %d never comes together: at most %d tasks of the service run at the same time", b.Max, t.service.Concurrency), "Lower it, or raise concurrency of the service")
 			}
 		},
@@ -300,8 +300,8 @@ func (t *Task) doMany(ctx context.Context, client, tokens *http.Client, calls []
 // outcomes reads the answer to a batch and says what it means for each item.
 func (t *Task) outcomes(resp *http.Response, items []item, results []worker.BatchResult[[]byte], now time.Time) error {
 	switch class := t.statuses.of(resp.StatusCode); class {
-	case classCompleted:
-	case classPending:
+	case binding.Completed:
+	case binding.Pending:
 		return worker.ErrPending
 	default:
 		return t.refused(resp, class, now)
@@ -477,12 +477,12 @@ func (t *Task) itemFailure(v, element any) (failed, malformed error) {
 			class := t.statuses.of(said.Status)
 			switch {
 			case said.Retryable != nil:
-			case class == classCompleted:
+			case class == binding.Completed:
 				return nil, nil
-			case class == classPending:
+			case class == binding.Pending:
 				return worker.ErrPending, nil
 			}
-			f.Retryable = class == classRetry
+			f.Retryable = class == binding.Retry
 		}
 		if binding.SnakeCase(said.Code) {
 			f.Code = said.Code

@@ -152,7 +152,7 @@ batch: {key: "{index}", max: 20}
 	if req.line != "POST /a%20b/bulk?n=2 doc-1 "+req.key {
 		t.Errorf("line %q", req.line)
 	}
-	if results[0].Err != nil || results[2].Err != nil || worker.Failure(results[1].Err).Code != CodeRequestNotBuilt {
+	if results[0].Err != nil || results[2].Err != nil || worker.Failure(results[1].Err).Code != binding.CodeRequestNotBuilt {
 		t.Errorf("one bad input: %s; %s; %s", shown(results[0]), shown(results[1]), shown(results[2]))
 	}
 

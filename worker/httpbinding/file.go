@@ -17,17 +17,6 @@ import (
 	"github.com/odradek/odradek/worker/binding"
 )
 
-// Limits of a file. What an API needs beyond them belongs into a handler in Go.
-const (
-	concurrencyDefault   = 32
-	concurrencyMax       = 1024
-	timeoutDefault       = 30 * time.Second
-	timeoutMax           = 24 * time.Hour
-	retryAfterMaxDefault = 10 * time.Minute
-	answerBytesDefault   = 1 << 20
-	answerBytesMax       = 16 << 20
-)
-
 // File is a valid bindings file.
 type File struct {
 	Services []*Service // in the file's order
@@ -122,8 +111,8 @@ func Parse(name string, data []byte, opts binding.Options) (*File, error) {
 
 func (d *decoder) service(k, n *yaml.Node) *Service {
 	s := &Service{
-		Name: k.Value, Concurrency: concurrencyDefault, timeout: timeoutDefault,
-		keyHeader: "Idempotency-Key", retryMax: retryAfterMaxDefault, answerBytes: answerBytesDefault,
+		Name: k.Value, Concurrency: binding.ConcurrencyDefault, timeout: binding.TimeoutDefault,
+		keyHeader: "Idempotency-Key", retryMax: binding.RetryAfterMaxDefault, answerBytes: binding.AnswerBytesDefault,
 	}
 	if err := topology.CheckService(s.Name); err != nil {
 		d.Problem(k, s.Name, err.Error(), "")
@@ -133,18 +122,18 @@ func (d *decoder) service(k, n *yaml.Node) *Service {
 	d.Fields(n, key, map[string]func(string, *yaml.Node){
 		"kind":               func(string, *yaml.Node) {}, // http, or this would not be asked
 		"base_url":           func(_ string, v *yaml.Node) { base = v },
-		"concurrency":        func(key string, v *yaml.Node) { s.Concurrency = d.Integer(v, key, 1, concurrencyMax) },
+		"concurrency":        func(key string, v *yaml.Node) { s.Concurrency = d.Integer(v, key, 1, binding.ConcurrencyMax) },
 		"rate":               func(key string, v *yaml.Node) { s.Rate = d.Rate(v, key) },
-		"per_key":            func(key string, v *yaml.Node) { s.PerKey = d.PerKey(v, key, concurrencyMax) },
+		"per_key":            func(key string, v *yaml.Node) { s.PerKey = d.PerKey(v, key, binding.ConcurrencyMax) },
 		"burst":              func(_ string, v *yaml.Node) { burst = v },
-		"timeout":            func(key string, v *yaml.Node) { s.timeout = d.Duration(v, key, timeoutMax) },
+		"timeout":            func(key string, v *yaml.Node) { s.timeout = d.Duration(v, key, binding.TimeoutMax) },
 		"headers":            func(key string, v *yaml.Node) { s.headers = d.headers(v, key, ofOne()) },
 		"auth":               func(_ string, v *yaml.Node) { credentials = v },
 		"tls":                func(_ string, v *yaml.Node) { certificates = v },
 		"allow_cidrs":        func(_ string, v *yaml.Node) { cidrs = v },
 		"idempotency_header": func(key string, v *yaml.Node) { s.keyHeader = d.keyHeader(v, key) },
-		"retry_after_max":    func(key string, v *yaml.Node) { s.retryMax = d.Duration(v, key, 24*time.Hour) },
-		"answer_bytes_max":   func(key string, v *yaml.Node) { s.answerBytes = d.Size(v, key, answerBytesMax) },
+		"retry_after_max":    func(key string, v *yaml.Node) { s.retryMax = d.Duration(v, key, binding.RetryAfterMaxMax) },
+		"answer_bytes_max":   func(key string, v *yaml.Node) { s.answerBytes = d.Size(v, key, binding.AnswerBytesMax) },
 		"statuses":           func(key string, v *yaml.Node) { s.statuses = d.statuses(v, key) },
 		"tasks":              func(_ string, v *yaml.Node) { tasks = v },
 	})

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
 )
 
 // Live is a file that may be replaced while its handlers are in use.
@@ -80,14 +80,16 @@ func (l *Live) Handlers() ([]worker.Handler, map[string]worker.Service) {
 	return handlers, services
 }
 
-// Replace takes another file for the calls that begin from now on. What the worker was
-// started with cannot change under it: its services and operations, their limits and
-// timeouts. A file in which they differ is refused, and the old one stays.
+// Fits reports why a file cannot replace the one that is served: what the worker was started
+// with cannot change under it, its services and operations, their limits and timeouts.
+func (l *Live) Fits(f *File) error { return binding.SameShape(shape(l.now.Load().file), shape(f)) }
+
+// Replace takes another file, which Fits, for the calls that begin from now on.
 func (l *Live) Replace(f *File) error {
-	was := l.now.Load()
-	if before, after := shape(was.file), shape(f); !slices.Equal(before, after) {
-		return fmt.Errorf("services, operations, limits or timeouts differ (%s): restart the worker for that", difference(before, after))
+	if err := l.Fits(f); err != nil {
+		return err
 	}
+	was := l.now.Load()
 	l.now.Store(serve(f))
 	for _, b := range was.tasks {
 		b.client.CloseIdleConnections()
@@ -106,19 +108,4 @@ func shape(f *File) (lines []string) {
 	}
 	slices.Sort(lines)
 	return lines
-}
-
-func difference(before, after []string) string {
-	var out []string
-	for _, l := range after {
-		if !slices.Contains(before, l) {
-			out = append(out, "+ "+l)
-		}
-	}
-	for _, l := range before {
-		if !slices.Contains(after, l) {
-			out = append(out, "- "+l)
-		}
-	}
-	return strings.Join(out[:min(len(out), 5)], ", ")
 }

@@ -287,7 +287,7 @@ func (t *Task) notBuilt(err error) *record.Failure {
 		return f
 	}
 	return &record.Failure{
-		Kind: record.FailureBinding, Code: CodeRequestNotBuilt, Retryable: true,
+		Kind: record.FailureBinding, Code: binding.CodeRequestNotBuilt, Retryable: true,
 		Message: fmt.Sprintf("%s: %v", t.key, err),
 	}
 }

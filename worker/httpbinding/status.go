@@ -6,25 +6,11 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/odradek/odradek/internal/spell"
-
 	"github.com/odradek/odradek/worker/binding"
 )
 
-// class is what an answer's status means for the task.
-type class uint8
-
-const (
-	classCompleted class = iota + 1
-	classRetry
-	classFailed
-	classPending // the API has taken the task and completes it later, by its token
-)
-
-var classNames = map[string]class{"completed": classCompleted, "retry": classRetry, "failed": classFailed, "pending": classPending}
-
 // statuses overrides the classes of single statuses (404) and hundreds (4 for 4xx).
-type statuses map[int]class
+type statuses map[int]binding.Class
 
 // with gives s with the other's overrides over it.
 func (s statuses) with(other statuses) statuses {
@@ -40,7 +26,7 @@ func (s statuses) with(other statuses) statuses {
 
 // of classifies a status: the file's word for it, for its hundred, then the rule:
 // 2xx is completed; 408, 425, 429 and 5xx are tried again; the rest has failed.
-func (s statuses) of(status int) class {
+func (s statuses) of(status int) binding.Class {
 	if c, ok := s[status]; ok {
 		return c
 	}
@@ -49,11 +35,11 @@ func (s statuses) of(status int) class {
 	}
 	switch {
 	case status >= 200 && status <= 299:
-		return classCompleted
+		return binding.Completed
 	case status == 408, status == 425, status == 429, status >= 500:
-		return classRetry
+		return binding.Retry
 	}
-	return classFailed
+	return binding.Failed
 }
 
 // statuses reads lines such as 404: completed and 5xx: failed.
@@ -70,16 +56,9 @@ func (d *decoder) statuses(n *yaml.Node, key string) statuses {
 			d.Problem(k, key+"."+k.Value, fmt.Sprintf("%q is not a status", k.Value), "Write one from 200 to 599, or 2xx, 3xx, 4xx, 5xx")
 			return
 		}
-		c, ok := classNames[v.Value]
-		if !ok {
-			fix := "Use completed, retry, failed or pending"
-			if near := spell.Nearest(v.Value, binding.SortedKeys(classNames)); near != "" {
-				fix = fmt.Sprintf("Did you mean %s?", near)
-			}
-			d.Problem(v, key+"."+k.Value, fmt.Sprintf("%q is not a class of answers", v.Value), fix)
-			return
+		if c, ok := d.Class(v, key+"."+k.Value); ok {
+			out[at] = c
 		}
-		out[at] = c
 	})
 	return out
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr/types"
 	"go.yaml.in/yaml/v3"
@@ -51,9 +50,9 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 		"body":             func(_ string, v *yaml.Node) { body = v },
 		"result":           func(key string, v *yaml.Node) { t.result = d.result(v, key) },
 		"batch":            func(_ string, v *yaml.Node) { batch = v },
-		"timeout":          func(key string, v *yaml.Node) { t.Timeout = d.Duration(v, key, timeoutMax) },
-		"retry_after_max":  func(key string, v *yaml.Node) { t.retryMax = d.Duration(v, key, 24*time.Hour) },
-		"answer_bytes_max": func(key string, v *yaml.Node) { t.answerBytes = d.Size(v, key, answerBytesMax) },
+		"timeout":          func(key string, v *yaml.Node) { t.Timeout = d.Duration(v, key, binding.TimeoutMax) },
+		"retry_after_max":  func(key string, v *yaml.Node) { t.retryMax = d.Duration(v, key, binding.RetryAfterMaxMax) },
+		"answer_bytes_max": func(key string, v *yaml.Node) { t.answerBytes = d.Size(v, key, binding.AnswerBytesMax) },
 		"statuses":         func(key string, v *yaml.Node) { t.statuses = s.statuses.with(d.statuses(v, key)) },
 	})
 	at := ofOne()
