@@ -37,6 +37,7 @@ func TestTopicsTasks(t *testing.T) {
 	run(exitOK, "created odradek.tasks.pay", "topics", "create", "--topics-partitions", "4")
 	run(exitOK, "1 of 4 task partitions of service pay are active, before it were 4; engines and workers follow within 2m0s", "topics", "tasks", "pay", "1", "--reason", "one call", "--by", "me")
 	run(exitOK, "1 of 4 task partitions of service pay are active already", "topics", "tasks", "pay", "1")
+	run(exitUnavailable, "the change of service pay to 1 active task partitions at ", "topics", "tasks", "pay", "2")
 	run(exitUsage, "allowed are 1 to 4", "topics", "tasks", "pay", "5")
 	run(exitUsage, "allowed are 1 to 4", "topics", "tasks", "pay", "0")
 	run(exitUsage, `"two" is not a number`, "topics", "tasks", "pay", "two")

@@ -125,10 +125,15 @@ func setActive(ctx context.Context, cl *kafka.Client, d topology.Deployment, ser
 	case a.Partitions < 1 || a.Partitions > m:
 		return usage(fmt.Errorf("%d task partitions of service %s: allowed are 1 to %d, those of its topic", a.Partitions, service, m))
 	}
-	a.Before, a.At = c.Control.Active[service].Of(m), time.Now().UTC().Truncate(time.Millisecond)
+	last := c.Control.Active[service]
+	a.Before, a.At = last.Of(m), time.Now().UTC().Truncate(time.Millisecond)
 	if a.Before == a.Partitions {
 		fmt.Fprintf(out, "%d of %d task partitions of service %s are active already\n", a.Partitions, m, service)
 		return nil
+	}
+	if settled := last.At.Add(topology.ActiveSettles); a.At.Before(settled) { // a worker knows two numbers, not three
+		return unavailable(fmt.Errorf("the change of service %s to %d active task partitions at %s is getting about: try again after %s",
+			service, last.Partitions, last.At.Format(time.RFC3339), settled.Format(time.RFC3339)))
 	}
 	if err := kafka.WriteActive(ctx, cl, d.Names, service, a); err != nil {
 		return unavailable(err)

@@ -94,7 +94,7 @@ func (s *service) work(j *job) (called bool) {
 }
 
 // goBack gives a task whose key has no turn back to the engine, which waits instead: not an
-// attempt by its policy. The pause doubles, so that it is at most as long as all before.
+// attempt by its policy.
 func (s *service) goBack(j *job, call *Call) {
 	if j.draining {
 		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: FailureWorker, Code: CodePartitionDraining})
@@ -104,11 +104,11 @@ func (s *service) goBack(j *job, call *Call) {
 		})
 		return
 	}
-	pause := min(keyBackMin<<min(call.Attempt-1, 16), keyBackMax)
+	pause := backAfter(call.Attempt)
 	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: FailureWorker, Code: CodeKeyLimited})
 	s.report(j, call, nil, &record.Failure{
 		Kind: FailureWorker, Code: CodeKeyLimited, Retryable: true, RetryAfter: pause,
-		Message: fmt.Sprintf("more than %d tasks wait in this worker for the turns of their keys; this one, of key %q of service %s, comes again in %s", keysWaitMax, j.key, s.name, pause),
+		Message: fmt.Sprintf("so many tasks wait in this worker for the turns of their keys that this one, of key %q of service %s, comes again in %s", j.key, s.name, pause.Round(time.Millisecond)),
 	})
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"container/heap"
+	"math/rand/v2"
 	"time"
 )
 
@@ -11,16 +12,21 @@ const (
 	// calls or records, and those whose bucket is not full yet. Beyond, records of other
 	// keys wait until one is forgotten.
 	keysMax = 100_000
-	// keysWaitMax is how many records may wait for the turn of their keys before more of
-	// the same keys go back to the engine: half of openMax, so that a worker always has
-	// room for the records of others, and few enough for a commit's metadata (W3).
+	// keysWaitMax is how many records may wait for the turns of their keys; more go back to
+	// the engine: half of openMax, so that a worker always has room for the records of
+	// others, and few enough for a commit's metadata (W3).
 	keysWaitMax = openMax / 2
-	// keysWaitBytesMax bounds their payloads in the same way.
+	// keysCrowd is from how many on a key that has keyFew of them gets no more: the rest is
+	// for keys with few.
+	keysCrowd = keysWaitMax * 3 / 4
+	keyFew    = 16
+	// keysWaitBytesMax bounds their payloads; the crowd begins in the same proportion.
 	keysWaitBytesMax = openBytesMax / 2
-	// A record that goes back comes again after keyBackMin, doubling with each attempt up
-	// to keyBackMax: at the latest when it has waited twice as long.
+	// A record that goes back comes again after about keyBackMin, doubling with each attempt
+	// up to keyBackMax, give or take half of it: what goes back together comes one by one, so
+	// that the key is never idle for long while the engine has records of it.
 	keyBackMin = 5 * time.Second
-	keyBackMax = 10 * time.Minute
+	keyBackMax = 2 * time.Minute
 )
 
 // KeyLimit limits the calls of each key of limits (workflow.LimitBy), over all workers of
@@ -113,7 +119,7 @@ func (ks *keys) admit(j *job, now time.Time) (start, full bool) {
 	case k.waiting.len() == 0 && !k.ready && ks.wait(k, now) == 0:
 		ks.begin(k, j, now)
 		return true, false
-	case ks.parked >= keysWaitMax || ks.bytes >= keysWaitBytesMax:
+	case ks.full(k):
 		j.back = true
 		ks.settle(k, now)
 		return true, false
@@ -123,6 +129,18 @@ func (ks *keys) admit(j *job, now time.Time) (start, full bool) {
 	ks.bytes += int64(len(j.rec.Value))
 	ks.settle(k, now)
 	return false, false
+}
+
+// full reports whether another record of the key has no place to wait.
+func (ks *keys) full(k *key) bool {
+	crowd := ks.parked >= keysCrowd || ks.bytes >= keysWaitBytesMax*3/4
+	return ks.parked >= keysWaitMax || ks.bytes >= keysWaitBytesMax || crowd && k.waiting.len() >= keyFew
+}
+
+// backAfter is the pause of a record that goes back.
+func backAfter(attempt uint32) time.Duration {
+	pause := min(keyBackMin<<min(attempt-1, 16), keyBackMax)
+	return pause/2 + rand.N(pause)
 }
 
 // enter gives a key the bucket of a partition in which it has come: another holder may have

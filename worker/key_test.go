@@ -254,7 +254,7 @@ func TestAKeyThatWaitsBlocksNobody(t *testing.T) {
 				switch {
 				case ev.Kind == "failed":
 					f := ev.failure(t)
-					if f.Code != CodeKeyLimited || f.Kind != FailureWorker || !f.Retryable || f.RetryAfter != keyBackMin || !strings.Contains(f.Message, `key "hot" of service payment`) {
+					if f.Code != CodeKeyLimited || f.Kind != FailureWorker || !f.Retryable || f.RetryAfter < keyBackMin/2 || f.RetryAfter > keyBackMin*3/2 || !strings.Contains(f.Message, `key "hot" of service payment`) {
 						t.Fatalf("%+v", f)
 					}
 					back++
@@ -264,15 +264,15 @@ func TestAKeyThatWaitsBlocksNobody(t *testing.T) {
 					done++
 				}
 			}
-			if st := w.Status()[0]; st.Queued > 2*openMax {
+			if st := w.Status()[0]; st.Queued > 2*openMax || st.KeyLimited > keysWaitMax || st.Keys > 21 {
 				t.Fatalf("%+v", st)
 			}
 		}
 		if d := time.Since(begun); hotDone > 1 || d > 2*time.Minute {
 			t.Errorf("%d of the key are done, after %s", hotDone, d)
 		}
-		if left := hot - back - hotDone; left < keysWaitMax || left > keysWaitMax+1 {
-			t.Errorf("%d of the key wait in the worker, want %d and one that runs", left, keysWaitMax)
+		if left := hot - back - hotDone; left < keysCrowd || left > keysCrowd+1 {
+			t.Errorf("%d of the key wait in the worker, want %d and one that runs", left, keysCrowd)
 		}
 	})
 }
@@ -336,6 +336,43 @@ func TestANewKeyHasWhatItSavedUp(t *testing.T) {
 		j := &job{part: part, key: "k", rec: &kgo.Record{}}
 		if ok, _ := ks.admit(j, now); ok != (i < 3) {
 			t.Errorf("call %d: %v", i, ok)
+		}
+	}
+}
+
+// TestWhoGoesBack: where many wait, records of keys that have many; where the most wait, all.
+// The pauses double up to a bound, and are spread.
+func TestWhoGoesBack(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	ks := newKeys(KeyLimit{Concurrency: 1})
+	p := &partition{since: now}
+	come := func(key string) (back bool) {
+		j := &job{part: p, key: key, rec: &kgo.Record{Value: []byte("x")}}
+		ks.admit(j, now)
+		return j.back
+	}
+	for i := range keysCrowd + 1 { // one of them runs
+		if come("hot") {
+			t.Fatalf("record %d goes back", i)
+		}
+	}
+	if !come("hot") {
+		t.Error("one more of a key with many waits")
+	}
+	for i := range (keysWaitMax - keysCrowd) / keyFew {
+		for n := range keyFew + 1 {
+			if come(fmt.Sprint("few-", i)) {
+				t.Fatalf("record %d of a key with few goes back, with %d waiting", n, ks.parked)
+			}
+		}
+	}
+	if come("last") || !come("last") || ks.parked != keysWaitMax {
+		t.Errorf("with the most waiting, %d, a key's first call runs and its next record goes back", ks.parked)
+	}
+	for attempt, want := range map[uint32]time.Duration{1: keyBackMin, 2: 2 * keyBackMin, 6: keyBackMax, 1 << 31: keyBackMax} {
+		if got := backAfter(attempt); got < want/2 || got > want*3/2 {
+			t.Errorf("attempt %d comes again after %s, want about %s", attempt, got, want)
 		}
 	}
 }

@@ -310,11 +310,14 @@ func (p *pool) drop(part *partition) {
 	}
 }
 
-// counts gives calls under way, jobs that wait, and whether they wait for a token.
-func (p *pool) counts() (busy, queued int, rated bool) {
+// count fills in calls under way, jobs that wait, and for what.
+func (p *pool) count(st *ServiceStatus) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.busy, p.left(), p.timing
+	st.Running, st.Queued, st.RateLimited = p.busy, p.left(), p.timing
+	if p.keys != nil {
+		st.Keys, st.KeyLimited = len(p.keys.known), p.keys.parked
+	}
 }
 
 // close drops what waits and lets the goroutines end; it does not wait for calls.

@@ -214,6 +214,8 @@ type ServiceStatus struct {
 	RateLimited bool    // queued records wait for the rate
 	Running     int     // calls under way
 	Queued      int     // records that wait for a permit
+	KeyLimited  int     // of the queued those that wait for the turn of their keys
+	Keys        int     // of limits that are remembered
 	Open        int     // records delivered and not finished
 	Paused      int     // partitions that are not fetched (W3)
 	Breaker     string  // closed, open, half-open
@@ -230,7 +232,7 @@ func (w *Worker) Status() []ServiceStatus {
 
 func (s *service) status() ServiceStatus {
 	st := ServiceStatus{Service: s.name}
-	st.Running, st.Queued, st.RateLimited = s.pool.counts()
+	s.pool.count(&st)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Permits = s.held()

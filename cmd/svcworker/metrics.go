@@ -91,6 +91,8 @@ var help = []struct{ name, kind, text string }{
 	{"odradek_worker_permits", "gauge", "Calls that may run at the same time."},
 	{"odradek_worker_rate_calls_per_second", "gauge", "Calls that may begin in a second; absent: no limit."},
 	{"odradek_worker_rate_limited", "gauge", "1: queued records wait for the rate."},
+	{"odradek_worker_key_limited_records", "gauge", "Of the queued records those that wait for the turn of their keys."},
+	{"odradek_worker_keys", "gauge", "Keys of limits that are remembered."},
 	{"odradek_worker_running_calls", "gauge", "Calls under way."},
 	{"odradek_worker_queued_records", "gauge", "Records that wait for a permit."},
 	{"odradek_worker_open_records", "gauge", "Records delivered and not finished."},
@@ -135,6 +137,7 @@ func (m *metrics) write(w io.Writer, status []worker.ServiceStatus) {
 			"odradek_worker_partitions": len(s.Partitions), "odradek_worker_paused_partitions": s.Paused, "odradek_worker_permits": s.Permits,
 			"odradek_worker_running_calls": s.Running, "odradek_worker_queued_records": s.Queued, "odradek_worker_open_records": s.Open,
 			"odradek_worker_breaker_open": down, "odradek_worker_rate_limited": rated,
+			"odradek_worker_key_limited_records": s.KeyLimited, "odradek_worker_keys": s.Keys,
 		} {
 			series[name] = append(series[name], fmt.Sprintf("%s{service=%q} %d", name, s.Service, v))
 		}
