@@ -58,6 +58,45 @@ func TestCommandsOfThePages(t *testing.T) {
 	}
 }
 
+// TestCommandsOfTheGRPCPage: the imports that docs/bindings-grpc.md shows work, of the tree
+// that the importer is tested with.
+func TestCommandsOfTheGRPCPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/bindings-grpc.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	played := 0
+	for _, b := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(page, -1) {
+		for line := range strings.SplitSeq(strings.TrimSpace(string(b[1])), "\n") {
+			words := strings.Fields(line)
+			dir := t.TempDir()
+			for i, w := range words {
+				switch {
+				case w == "order.protoset", w == "proto":
+					words[i] = "../../worker/importer/testdata/" + w
+				case i > 0 && words[i-1] == "--out":
+					words[i] = dir
+				}
+			}
+			var out, errs bytes.Buffer
+			a := &app{stdout: &out, stderr: &errs}
+			if code := a.run(t.Context(), words[1:]); code != exitOK {
+				t.Errorf("%s: exit %d\n%s%s", line, code, &out, &errs)
+			}
+			for _, name := range []string{"bindings.yaml", "order.protoset", "order/tasks.go"} {
+				if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+					t.Error(err)
+				}
+			}
+			played++
+		}
+	}
+	if played < 2 {
+		t.Errorf("the page has only %d commands", played)
+	}
+}
+
 // TestCheckTellsBothHalves: problems of the worker's own keys and of the bindings, by
 // line.
 func TestCheckTellsBothHalves(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,11 +36,11 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "import", Short: "Make bindings and a typed Go package of a description of an API"}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return exitError{exitUsage, fmt.Errorf("svcworker import has no kind %q: use openapi", args[0])}
+			return exitError{exitUsage, fmt.Errorf("svcworker import has no kind %q: use openapi or grpc", args[0])}
 		}
 		return cmd.Help()
 	}
-	cmd.AddCommand(a.importOpenAPI())
+	cmd.AddCommand(a.importOpenAPI(), a.importGRPC())
 	return cmd
 }
 
@@ -88,15 +89,7 @@ Exit codes: 0 ok, 1 with --check: the files are not current, 2 the document or a
 		if err != nil {
 			return exitError{exitUsage, fmt.Errorf("%s: %w", args[0], err)}
 		}
-		if output == "json" {
-			err = json.NewEncoder(a.stdout).Encode(line)
-		} else {
-			a.importText(line, check)
-		}
-		if err == nil && !line.OK {
-			err = exitError{exitProblems, nil}
-		}
-		return err
+		return a.importReport(line, output, check)
 	}
 	return cmd
 }
@@ -138,7 +131,12 @@ func (a *app) openAPI(file, out string, opts importer.Options, check bool) (line
 	if files[source], err = m.GoFile(); err != nil {
 		return line, err
 	}
-	for _, name := range []string{bindings, source} {
+	return line, line.write(files, check)
+}
+
+// write brings files up to date; check only says which are not.
+func (line *importLine) write(files map[string][]byte, check bool) error {
+	for _, name := range binding.SortedKeys(files) {
 		if was, err := os.ReadFile(name); err == nil && bytes.Equal(was, files[name]) {
 			continue
 		}
@@ -148,19 +146,32 @@ func (a *app) openAPI(file, out string, opts importer.Options, check bool) (line
 			continue
 		}
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return line, err
+			return err
 		}
 		if err := os.WriteFile(name, files[name], 0o644); err != nil {
-			return line, err
+			return err
 		}
 	}
-	return line, nil
+	return nil
+}
+
+// importReport prints what an import made; the error is the exit code.
+func (a *app) importReport(line importLine, output string, check bool) (err error) {
+	if output == "json" {
+		err = json.NewEncoder(a.stdout).Encode(line)
+	} else {
+		a.importText(line, check)
+	}
+	if err == nil && !line.OK {
+		err = exitError{exitProblems, nil}
+	}
+	return err
 }
 
 func (a *app) importText(line importLine, check bool) {
 	fmt.Fprintf(a.stdout, "service %s: %d of %d operations are mapped\n", line.Service, line.Mapped, line.Operations)
 	for _, s := range line.Skipped {
-		fmt.Fprintf(a.stdout, "not mapped: %s (%s %s): %s\n", s.Name, s.Method, s.Path, s.Reason)
+		fmt.Fprintf(a.stdout, "not mapped: %s (%s): %s\n", s.Name, strings.TrimSpace(s.Method+" "+s.Path), s.Reason)
 	}
 	for _, n := range line.Notes {
 		fmt.Fprintf(a.stdout, "note: %s\n", n)

@@ -1,6 +1,7 @@
 // Package importer makes bindings and a typed Go package of an OpenAPI document, 3.0 or
 // 3.1: each operation becomes a task that workflow code can ask for, and the binding with
-// which svcworker calls it. What cannot be mapped is reported with the reason.
+// which svcworker calls it. What cannot be mapped is reported with the reason. It does the
+// same for the unary methods of Protobuf descriptors.
 package importer
 
 import (

@@ -60,6 +60,34 @@ const generated = "generated "
 // changed by hand since they were written stay as they are, and so does everything beside
 // the tasks.
 func (m *Import) Bindings(old []byte) ([]byte, []Change, error) {
+	tasks := make([]task, len(m.Operations))
+	for i, o := range m.Operations {
+		tasks[i] = task{o.Name, o.binding.node()}
+	}
+	return merged(old, m.Service, tasks, func(service *yaml.Node) {
+		if find(service, "base_url") == nil {
+			put(service, "base_url", text(m.BaseURL))
+		}
+		if find(service, "headers") == nil {
+			var b binding
+			if m.doc.Security != nil {
+				m.secure(m.doc.Security, &b)
+			}
+			if len(b.headers) > 0 {
+				put(service, "headers", mapping(b.headers))
+			}
+		}
+	})
+}
+
+// task is a task's binding as an import makes it.
+type task struct {
+	name string
+	node *yaml.Node
+}
+
+// merged brings a file up to date; complete adds what the service lacks beside its tasks.
+func merged(old []byte, name string, tasks []task, complete func(service *yaml.Node)) ([]byte, []Change, error) {
 	var root yaml.Node
 	if len(bytes.TrimSpace(old)) > 0 {
 		if err := yaml.Unmarshal(old, &root); err != nil {
@@ -70,19 +98,8 @@ func (m *Import) Bindings(old []byte) ([]byte, []Change, error) {
 		root = yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.MappingNode}}}
 	}
 	services := child(root.Content[0], "services")
-	service := child(services, m.Service)
-	if find(service, "base_url") == nil {
-		put(service, "base_url", text(m.BaseURL))
-	}
-	if find(service, "headers") == nil {
-		var b binding
-		if m.doc.Security != nil {
-			m.secure(m.doc.Security, &b)
-		}
-		if len(b.headers) > 0 {
-			put(service, "headers", mapping(b.headers))
-		}
-	}
+	service := child(services, name)
+	complete(service)
 	was := child(service, "tasks")
 	before := map[string]*yaml.Node{}
 	marks := map[string]string{}
@@ -94,29 +111,29 @@ func (m *Import) Bindings(old []byte) ([]byte, []Change, error) {
 	var changes []Change
 	now := &yaml.Node{Kind: yaml.MappingNode}
 	written := map[string]bool{}
-	for _, o := range m.Operations {
-		node := o.binding.node()
+	for _, t := range tasks {
+		node := t.node
 		hash, err := hashOf(node)
 		if err != nil {
 			return nil, nil, err
 		}
-		written[o.Name] = true
-		key := text(o.Name)
-		if there := before[o.Name]; there != nil {
+		written[t.name] = true
+		key := text(t.name)
+		if there := before[t.name]; there != nil {
 			is, err := hashOf(there)
 			if err != nil {
 				return nil, nil, err
 			}
 			switch {
 			case is == hash:
-			case is == marks[o.Name]:
-				changes = append(changes, Change{o.Name, "changed"})
+			case is == marks[t.name]:
+				changes = append(changes, Change{t.name, "changed"})
 			default: // by hand
-				changes = append(changes, Change{o.Name, "kept"})
-				node, hash = there, marks[o.Name]
+				changes = append(changes, Change{t.name, "kept"})
+				node, hash = there, marks[t.name]
 			}
 		} else {
-			changes = append(changes, Change{o.Name, "added"})
+			changes = append(changes, Change{t.name, "added"})
 		}
 		if hash != "" {
 			key.HeadComment = "# " + generated + hash
