@@ -64,6 +64,7 @@ func pendingOf(run *Run) *api.Pending {
 		for j := range run.Attempts {
 			if a := &run.Attempts[j]; a.Task == t.No {
 				task.Attempt, task.NextAt = int64(a.Open), moment(a.NextAt)
+				task.Quarantined = a.Quarantined()
 				if n := len(a.Last); n > 0 {
 					task.LastFailure = failure(&a.Last[n-1].Failure)
 				}

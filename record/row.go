@@ -160,6 +160,12 @@ type AttemptRow struct {
 	Details []byte
 }
 
+// Quarantined reports whether the task waits for an operator's retry, because its attempts
+// take workers down.
+func (a *AttemptRow) Quarantined() bool {
+	return a.NextAt == Never && len(a.Last) > 0 && a.Last[len(a.Last)-1].Failure.Kind == FailureQuarantined
+}
+
 // StuckRow travels and is overwritten: why a run does not go on.
 type StuckRow struct {
 	Code      string // divergence, panic, hang, no_code, output, turn_limit ...

@@ -366,7 +366,7 @@ func TestARecordThatKillsItsWorkerIsFoundAndReported(t *testing.T) {
 		}
 		close(hang)
 		f := seen[taskID(117).String()].failure(t)
-		if f.Kind != FailureWorker || f.Code != CodeWorkerDied || !f.Retryable || !strings.Contains(f.Message, "4 starts") {
+		if f.Kind != record.FailureQuarantined || f.Code != CodeWorkerDied || !f.Retryable || !strings.Contains(f.Message, "4 starts") {
 			t.Errorf("failure %+v", f)
 		}
 		mu.Lock()

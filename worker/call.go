@@ -128,8 +128,8 @@ func (s *service) call(ctx context.Context, j *job, call *Call, limit time.Durat
 		}, false
 	case j.died:
 		return nil, &record.Failure{
-			Kind: FailureWorker, Code: CodeWorkerDied, Retryable: true,
-			Message: fmt.Sprintf("%d starts of this record ended without a result because the worker died; it looks as if %s.%s takes its worker down. Look at the workers' last logs", j.starts, s.name, call.Operation),
+			Kind: record.FailureQuarantined, Code: CodeWorkerDied, Retryable: true,
+			Message: fmt.Sprintf("%d starts of this record ended without a result because the worker died; it looks as if %s.%s takes its worker down. It is not started again until an operator retries it. Look at the workers' last logs", j.starts, s.name, call.Operation),
 		}, false
 	}
 	timeout := cmp.Or(limit, h.Timeout)

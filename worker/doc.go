@@ -24,7 +24,8 @@
 //  3. A record is started only after a commit announced that it may be, so that a
 //     later holder knows which records could have killed the former one. A record
 //     whose start ended that many workers (Config.StartsMax) is not started again:
-//     it is reported as a retryable failure, and the engine's backoff takes over.
+//     it is reported as quarantined, and the engine makes no attempt until an
+//     operator's retry.
 //  4. A worker makes one attempt and reports completed or failed; it never retries
 //     a call. Retries are durable and the engine's.
 //  5. A call that is cut off because its partition moves or the worker stops

@@ -13,7 +13,7 @@ import (
 )
 
 // FailureWorker is the kind of a failure that the worker itself reports: the record
-// cannot be read, or its starts ended workers.
+// cannot be read.
 const FailureWorker = "worker"
 
 // Codes of failures that the worker itself reports.
@@ -33,8 +33,8 @@ const (
 	CodeAttemptTimeout = "attempt_timeout"
 	// CodePayloadTooLarge (kind engine): the result is above 512 KB. Not retryable.
 	CodePayloadTooLarge = "payload_too_large"
-	// CodeWorkerDied (kind worker): Config.StartsMax starts ended without a result.
-	// Retryable.
+	// CodeWorkerDied (kind quarantined): Config.StartsMax starts ended without a result.
+	// The task stays open, and no attempt is made until an operator's retry.
 	CodeWorkerDied = "worker_died"
 	// CodeTaskUndecodable (kind worker): the task record cannot be read. Retryable.
 	CodeTaskUndecodable = "task_undecodable"

@@ -118,6 +118,10 @@ func taskReason(id string, t *api.PendingTask) reason {
 		r.Detail = fmt.Sprintf("%s (%s), attempt %d goes out at %s", name, number, t.Attempt, moment(t.NextAt))
 		r.Do = fmt.Sprintf("odradek wf retry %s sends it now", id)
 	}
+	if t.Quarantined {
+		r.Detail = fmt.Sprintf("%s (%s) is quarantined, its attempts take workers down: attempt %d waits for an operator", name, number, t.Attempt)
+		r.Do = fmt.Sprintf("odradek wf retry %s --task %s, once the worker stands it", id, number)
+	}
 	if t.LastFailure != nil {
 		r.Detail += "; the last one failed: " + failureText(t.LastFailure)
 	}

@@ -65,16 +65,19 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 	if limit := task.Policy.MaxAttempts; !failure.Retryable || limit > 0 && counted >= limit || nonRetryable(task.Policy, &failure) {
 		return Received{Event: &record.HistoryTaskFailed{Task: task.No, Failure: failure, Attempts: attempts}}
 	}
-	pause := max(Backoff(task.Policy, e.Task, max(counted, 1)), min(failure.RetryAfter, RetryAfterMax))
+	next := now.Add(max(Backoff(task.Policy, e.Task, max(counted, 1)), min(failure.RetryAfter, RetryAfterMax)))
+	if failure.Kind == record.FailureQuarantined {
+		next = record.Never // until an operator's retry
+	}
 	return Received{Attempt: &record.AttemptRow{
-		Task: task.No, Open: open + 1, NextAt: now.Add(pause), Last: attempts, Free: free, Details: last.Details,
+		Task: task.No, Open: open + 1, NextAt: next, Last: attempts, Free: free, Details: last.Details,
 	}}
 }
 
 // uncounted reports whether a failure is not the task's: nobody has tried it. The codes
 // are the workers' (worker.CodeUnboundOperation, CodeKeyLimited, CodePartitionDraining) and the engine's.
 func uncounted(f *record.Failure) bool {
-	return f.Retryable && (f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == "worker" && (f.Code == "key_limited" || f.Code == "partition_draining") ||
+	return f.Retryable && (f.Kind == record.FailureQuarantined || f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == "worker" && (f.Code == "key_limited" || f.Code == "partition_draining") ||
 		f.Kind == record.FailureEngine && (f.Code == "local_task_missing" || f.Code == CodeAttemptLost))
 }
 

@@ -78,7 +78,7 @@ func (p *Partition) unpause(e *entry, c *record.Operate) (machine.Received, erro
 	}
 	p.note(e, c, record.VerbResume)
 	for i := range s.Attempts {
-		if a := s.Attempts[i]; a.NextAt == record.Never {
+		if a := s.Attempts[i]; a.NextAt == record.Never && !a.Quarantined() {
 			a.NextAt = p.now
 			s.SetAttempt(a)
 		}

@@ -422,6 +422,8 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 			t.Fatal(err)
 		}
 		r.Origin, r.Body = record.Origin{}, &record.TaskLost{Task: task(), Attempt: attempt(), OutBy: h.now.Add(-ago)}
+	case "quarantined":
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: record.FailureQuarantined, Code: "worker_died", Retryable: true}}
 	case "unbound":
 		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "binding", Code: "unbound_operation", Retryable: true}}
 	case "limited": // given back, because the key's limit is reached

@@ -315,8 +315,11 @@ type PendingTask struct {
 	LastFailure *Failure `json:"last_failure,omitempty"`
 
 	// NextAt When the open attempt goes out; absent if it is out.
-	NextAt      time.Time `json:"next_at,omitempty,omitzero"`
-	Operation   string    `json:"operation"`
+	NextAt    time.Time `json:"next_at,omitempty,omitzero"`
+	Operation string    `json:"operation"`
+
+	// Quarantined The attempts take workers down: none is made until an operator retries the task.
+	Quarantined bool      `json:"quarantined,omitempty,omitzero"`
 	ScheduledAt time.Time `json:"scheduled_at"`
 	Service     string    `json:"service"`
 
