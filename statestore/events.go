@@ -103,7 +103,7 @@ type Metrics struct {
 	BackgroundErrors     int64  // counter
 	WriteStalls          int64  // counter
 	SlowDisk             int64  // counter
-	Batches              uint64 // settled since the store was made
+	Batches              uint64 // counter; settled
 	Damaged              bool
 	Uptime               time.Duration
 }

@@ -113,6 +113,25 @@ func (s *Store) acquire() error {
 	return nil
 }
 
+// acquireOf is acquire for what reads one workflow alone. Of a workflow that is not
+// recent everything is in tables: nothing has to be written first, and no memtable to be
+// asked. So the look of a start for a workflow that is not there costs what the filters
+// of the tables cost.
+func (s *Store) acquireOf(workflowID string) (reader, error) {
+	if err := s.enter(); err != nil {
+		return reader{}, err
+	}
+	r := reader{Reader: s.db, tables: !s.behind.isRecent(workflowID)}
+	if r.tables {
+		return r, nil
+	}
+	if err := s.catchUp(); err != nil {
+		s.release()
+		return reader{}, err
+	}
+	return r, nil
+}
+
 // enter keeps the store open until release; it fails on a closed one.
 func (s *Store) enter() error {
 	s.open.RLock()
@@ -245,25 +264,6 @@ func (s *Store) get(r pebble.Reader, key []byte) ([]byte, error) {
 // visitFunc sees one row and says whether to go on. Key and value are valid during
 // the call only.
 type visitFunc func(key, value []byte) (bool, error)
-
-// acquireOf is acquire for what reads one workflow alone. Of a workflow that is not
-// recent everything is in tables: nothing has to be written first, and no memtable to be
-// asked. So the look of a start for a workflow that is not there costs what the filters
-// of the tables cost.
-func (s *Store) acquireOf(workflowID string) (reader, error) {
-	if err := s.enter(); err != nil {
-		return reader{}, err
-	}
-	r := reader{Reader: s.db, tables: !s.behind.isRecent(workflowID)}
-	if r.tables {
-		return r, nil
-	}
-	if err := s.catchUp(); err != nil {
-		s.release()
-		return reader{}, err
-	}
-	return r, nil
-}
 
 // reader is the store, or a snapshot of it.
 type reader struct {

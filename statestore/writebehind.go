@@ -41,8 +41,8 @@ type writeBehind struct {
 	cp      record.Checkpoint // of the last batch that waits
 	batches int               // that wait or are being written
 	timer   *time.Timer       // nil: never armed
-	armed   bool
-	dirty   time.Time // when the first row was written that no flush covers; zero: none
+	due     time.Time         // when tick is called; zero: it is not
+	dirty   time.Time         // when the first row was written that no flush covers; zero: none
 	stopped bool
 	err     error // of a write that nobody waited for
 
@@ -106,15 +106,15 @@ func (s *Store) Apply(rows []record.Row, cp record.Checkpoint) error {
 
 // arm has tick called after a while, or sooner if it was to be sooner. mu is held.
 func (s *Store) arm(after time.Duration) {
-	w := &s.behind
-	switch {
-	case w.stopped:
-	case w.timer == nil:
+	w, due := &s.behind, time.Now().Add(after)
+	if w.stopped || !w.due.IsZero() && !due.Before(w.due) {
+		return
+	}
+	if w.due = due; w.timer == nil {
 		w.timer = time.AfterFunc(after, s.tick)
-	case !w.armed || after == 0:
+	} else {
 		w.timer.Reset(after)
 	}
-	w.armed = true
 }
 
 // tick writes what waits, and flushes what has stood in memory alone for too long.
@@ -125,7 +125,7 @@ func (s *Store) tick() {
 	defer s.release()
 	w := &s.behind
 	w.mu.Lock()
-	w.armed = false
+	w.due = time.Time{}
 	w.mu.Unlock()
 	_ = s.write() // the next Apply or reader returns it
 	if s.wal {

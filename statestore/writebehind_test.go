@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -109,6 +110,33 @@ func TestATickWritesAndFlushes(t *testing.T) {
 	s.tick()
 	if cp := left(); cp.At != 7 {
 		t.Errorf("a killed process leaves the Checkpoint %+v", cp)
+	}
+}
+
+// TestRowsDoNotWaitForAFlush: a tick that is due for a flush, in seconds, is called sooner
+// for rows that have come since.
+func TestRowsDoNotWaitForAFlush(t *testing.T) {
+	t.Parallel()
+	cfg := memConfig()
+	cfg.DisableWAL = true
+	s := open(t, cfg)
+	defer s.Close()
+	due := func() time.Duration {
+		s.behind.mu.Lock()
+		defer s.behind.mu.Unlock()
+		return time.Until(s.behind.due)
+	}
+	for _, id := range []string{"a", "b"} {
+		if err := s.Apply(life(id, 1)[0], record.Checkpoint{}); err != nil {
+			t.Fatal(err)
+		}
+		if d := due(); d > writeAfter {
+			t.Fatalf("rows of %s wait for %v, at most %v are meant", id, d, writeAfter)
+		}
+		s.tick()
+		if d := due(); d <= writeAfter || d > flushAfter {
+			t.Fatalf("what %s has in memory is flushed in %v, %v is meant", id, d, flushAfter)
+		}
 	}
 }
 
