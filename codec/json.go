@@ -23,6 +23,11 @@ func DecodeJSON(text []byte, out any, strict bool) error {
 	if jsonv2.Unmarshal(text, out, opts) == nil {
 		return nil
 	}
+	return decodePlain(text, out, strict)
+}
+
+// decodePlain is DecodeJSON by encoding/json alone.
+func decodePlain(text []byte, out any, strict bool) error {
 	if !strict {
 		return json.Unmarshal(text, out)
 	}
@@ -31,11 +36,6 @@ func DecodeJSON(text []byte, out any, strict bool) error {
 	if err := d.Decode(out); err != nil {
 		return err
 	}
-	return more(d)
-}
-
-// more is an error if anything but spaces follows the value.
-func more(d *json.Decoder) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("more follows the JSON value at byte %d", d.InputOffset())
 	}
