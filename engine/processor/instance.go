@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -160,6 +161,46 @@ func (i *Instance) partitions() []int32 {
 	}
 	slices.Sort(ps)
 	return ps
+}
+
+// held gives the lanes by partition.
+func (i *Instance) held() map[int32]*lane {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return maps.Clone(i.lanes)
+}
+
+// stepping leaves those that step.
+func stepping(lanes map[int32]*lane) map[int32]*lane {
+	maps.DeleteFunc(lanes, func(_ int32, l *lane) bool { return !l.progress.running() })
+	return lanes
+}
+
+// every calls do with the lanes that are held, after each pause, until the instance stops.
+// A negative pause: never.
+func (i *Instance) every(pause time.Duration, do func(lanes map[int32]*lane)) {
+	if pause < 0 {
+		return
+	}
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-i.ctx.Done():
+			return
+		case <-tick.C:
+			do(i.held())
+		}
+	}
+}
+
+// look lets a look at Kafka end within watchTimeout, and tells what went wrong.
+func (i *Instance) look(what string, look func(ctx context.Context) error) {
+	ctx, cancel := context.WithTimeout(i.ctx, watchTimeout)
+	defer cancel()
+	if err := look(ctx); err != nil && i.ctx.Err() == nil {
+		tell(i.cfg.Listener.Warning, WarningInfo{what, err})
+	}
 }
 
 // assigned starts lanes. The group calls it.

@@ -55,31 +55,10 @@ type watchedInput struct {
 
 // watchInputs runs until the instance stops.
 func (i *Instance) watchInputs() {
-	if i.cfg.Limits.WatchEvery < 0 {
-		return
-	}
 	w := newInputWatch(&i.cfg, i.names, i.plain)
-	tick := time.NewTicker(i.cfg.Limits.WatchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-i.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		lanes := map[int32]*lane{}
-		for _, n := range i.partitions() {
-			if l := i.lane(n); l != nil {
-				lanes[n] = l
-			}
-		}
-		ctx, cancel := context.WithTimeout(i.ctx, watchTimeout)
-		err := w.look(ctx, lanes)
-		cancel()
-		if err != nil && i.ctx.Err() == nil {
-			tell(i.cfg.Listener.Warning, WarningInfo{"look at the inputs", err})
-		}
-	}
+	i.every(i.cfg.Limits.WatchEvery, func(lanes map[int32]*lane) {
+		i.look("look at the inputs", func(ctx context.Context) error { return w.look(ctx, lanes) })
+	})
 }
 
 func newInputWatch(cfg *Config, names *topicNames, plain *kgo.Client) *inputWatch {

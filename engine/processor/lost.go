@@ -71,31 +71,10 @@ func (w *lostWaiting) over(n int32, owners map[int32]int64) bool {
 
 // watchLost runs until the instance stops.
 func (i *Instance) watchLost() {
-	if i.cfg.Limits.LostEvery < 0 {
-		return
-	}
 	w := newLostWatch(&i.cfg, i.names, i.plain)
-	tick := time.NewTicker(i.cfg.Limits.LostEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-i.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		lanes := map[int32]*lane{}
-		for _, n := range i.partitions() {
-			if l := i.lane(n); l != nil && l.progress.running() {
-				lanes[n] = l
-			}
-		}
-		ctx, cancel := context.WithTimeout(i.ctx, watchTimeout)
-		err := w.round(ctx, lanes)
-		cancel()
-		if err != nil && i.ctx.Err() == nil {
-			tell(i.cfg.Listener.Warning, WarningInfo{"look for lost attempts", err})
-		}
-	}
+	i.every(i.cfg.Limits.LostEvery, func(lanes map[int32]*lane) {
+		i.look("look for lost attempts", func(ctx context.Context) error { return w.round(ctx, stepping(lanes)) })
+	})
 }
 
 func newLostWatch(cfg *Config, names *topicNames, plain *kgo.Client) *lostWatch {

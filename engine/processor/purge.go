@@ -35,29 +35,11 @@ type taskSample struct {
 
 // purge runs until the instance stops.
 func (i *Instance) purge() {
-	if i.cfg.Limits.PurgeEvery < 0 {
-		return
-	}
 	p := &purger{
 		cfg: &i.cfg, names: i.names, adm: kadm.NewClient(i.plain),
 		done: map[string]map[int32]int64{}, tasks: map[string][]taskSample{}, mute: map[string]bool{},
 	}
-	tick := time.NewTicker(i.cfg.Limits.PurgeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-i.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		lanes := map[int32]*lane{}
-		for _, n := range i.partitions() {
-			if l := i.lane(n); l != nil && l.progress.running() {
-				lanes[n] = l
-			}
-		}
-		p.round(i.ctx, lanes)
-	}
+	i.every(i.cfg.Limits.PurgeEvery, func(lanes map[int32]*lane) { p.round(i.ctx, stepping(lanes)) })
 }
 
 // round deletes what is due now.

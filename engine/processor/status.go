@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -204,12 +205,11 @@ func (i *Instance) report() {
 		}
 		positions := map[int32]record.Positions{}
 		var ps []int32
-		for _, p := range i.partitions() {
-			if l := i.lane(p); l != nil && l.progress.running() {
-				positions[p] = l.progress.positions()
-				ps = append(ps, p)
-			}
+		for p, l := range stepping(i.held()) {
+			positions[p] = l.progress.positions()
+			ps = append(ps, p)
 		}
+		slices.Sort(ps)
 		if time.Since(looked) > versionsEvery {
 			looked = time.Now()
 			i.lookAtVersions(ps)
