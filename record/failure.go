@@ -15,6 +15,7 @@ const (
 	FailureApplication = "application" // workflow code or a Go handler returned an error
 	FailureBinding     = "binding"     // the request could not be built, the answer not mapped
 	FailureCancelled   = "cancelled"   // the run was asked to end, and its code did
+	FailureWorker      = "worker"      // the worker could not read the record, or gave it back
 	FailureQuarantined = "quarantined" // the task took its worker down, again and again: no attempt until an operator's retry
 	FailureEngine      = "engine"      // a limit of the engine: payload too large ...
 )

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/odradek/odradek/internal/kafka"
+	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
 )
 
@@ -116,7 +117,7 @@ func TestALimitBelowThePartitions(t *testing.T) {
 				completed++
 				continue
 			}
-			if f := ev.failure(t); f.Code != CodePartitionDraining || f.Kind != FailureWorker || !f.Retryable {
+			if f := ev.failure(t); f.Code != CodePartitionDraining || f.Kind != record.FailureWorker || !f.Retryable {
 				t.Fatalf("%+v", f)
 			}
 		}

@@ -97,17 +97,17 @@ func (s *service) work(j *job) (called bool) {
 // attempt by its policy.
 func (s *service) goBack(j *job, call *Call) {
 	if j.draining {
-		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: FailureWorker, Code: CodePartitionDraining})
+		s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: record.FailureWorker, Code: CodePartitionDraining})
 		s.report(j, call, nil, &record.Failure{
-			Kind: FailureWorker, Code: CodePartitionDraining, Retryable: true,
+			Kind: record.FailureWorker, Code: CodePartitionDraining, Retryable: true,
 			Message: fmt.Sprintf("task partition %d of service %s gets no new tasks any more; this one goes to another", j.part.id, s.name),
 		})
 		return
 	}
 	pause := backAfter(call.Attempt)
-	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: FailureWorker, Code: CodeKeyLimited})
+	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: record.FailureWorker, Code: CodeKeyLimited})
 	s.report(j, call, nil, &record.Failure{
-		Kind: FailureWorker, Code: CodeKeyLimited, Retryable: true, RetryAfter: pause,
+		Kind: record.FailureWorker, Code: CodeKeyLimited, Retryable: true, RetryAfter: pause,
 		Message: fmt.Sprintf("so many tasks wait in this worker for the turns of their keys that this one, of key %q of service %s, comes again in %s", j.key, s.name, pause.Round(time.Millisecond)),
 	})
 }

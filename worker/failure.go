@@ -12,10 +12,6 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
-// FailureWorker is the kind of a failure that the worker itself reports: the record
-// cannot be read.
-const FailureWorker = "worker"
-
 // Codes of failures that the worker itself reports.
 const (
 	// CodeUnboundOperation (kind binding): no member of the group does the operation.

@@ -254,7 +254,7 @@ func TestAKeyThatWaitsBlocksNobody(t *testing.T) {
 				switch {
 				case ev.Kind == "failed":
 					f := ev.failure(t)
-					if f.Code != CodeKeyLimited || f.Kind != FailureWorker || !f.Retryable || f.RetryAfter < keyBackMin/2 || f.RetryAfter > keyBackMin*3/2 || !strings.Contains(f.Message, `key "hot" of service payment`) {
+					if f.Code != CodeKeyLimited || f.Kind != record.FailureWorker || !f.Retryable || f.RetryAfter < keyBackMin/2 || f.RetryAfter > keyBackMin*3/2 || !strings.Contains(f.Message, `key "hot" of service payment`) {
 						t.Fatalf("%+v", f)
 					}
 					back++

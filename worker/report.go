@@ -96,7 +96,7 @@ func (s *service) undecodable(j *job, headers []record.Header, reason error) {
 		s.finished(j)
 		return
 	}
-	failure := bound(&record.Failure{Kind: FailureWorker, Code: CodeTaskUndecodable, Retryable: true, Message: reason.Error()})
+	failure := bound(&record.Failure{Kind: record.FailureWorker, Code: CodeTaskUndecodable, Retryable: true, Message: reason.Error()})
 	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Outcome: OutcomeRetry, Kind: failure.Kind, Code: failure.Code})
 	s.report(j, &Call{Service: s.name, WorkflowID: string(rec.Key), Task: task, Trace: traceOf(headers)}, nil, failure)
 }

@@ -77,8 +77,20 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 // uncounted reports whether a failure is not the task's: nobody has tried it. The codes
 // are the workers' (worker.CodeUnboundOperation, CodeKeyLimited, CodePartitionDraining) and the engine's.
 func uncounted(f *record.Failure) bool {
-	return f.Retryable && (f.Kind == record.FailureQuarantined || f.Kind == record.FailureBinding && f.Code == "unbound_operation" || f.Kind == "worker" && (f.Code == "key_limited" || f.Code == "partition_draining") ||
-		f.Kind == record.FailureEngine && (f.Code == "local_task_missing" || f.Code == CodeAttemptLost))
+	if !f.Retryable {
+		return false
+	}
+	switch f.Kind {
+	case record.FailureQuarantined:
+		return true
+	case record.FailureBinding:
+		return f.Code == "unbound_operation"
+	case record.FailureWorker:
+		return f.Code == "key_limited" || f.Code == "partition_draining"
+	case record.FailureEngine:
+		return f.Code == "local_task_missing" || f.Code == CodeAttemptLost
+	}
+	return false
 }
 
 // nonRetryable reports whether the policy says that such a failure ends the task.
