@@ -91,9 +91,7 @@ func (ks *keys) next(now time.Time) *job {
 			ks.settle(k, now)
 			continue
 		}
-		j := k.waiting.pop()
-		ks.parked--
-		ks.bytes -= int64(len(j.rec.Value))
+		j := ks.unpark(k)
 		ks.begin(k, j, now)
 		return j
 	}
@@ -124,11 +122,24 @@ func (ks *keys) admit(j *job, now time.Time) (start, full bool) {
 		ks.settle(k, now)
 		return true, false
 	}
+	ks.park(k, j)
+	ks.settle(k, now)
+	return false, false
+}
+
+// park lets a record wait in its key.
+func (ks *keys) park(k *key, j *job) {
 	k.waiting.push(j)
 	ks.parked++
 	ks.bytes += int64(len(j.rec.Value))
-	ks.settle(k, now)
-	return false, false
+}
+
+// unpark takes out the record of a key that has waited longest.
+func (ks *keys) unpark(k *key) *job {
+	j := k.waiting.pop()
+	ks.parked--
+	ks.bytes -= int64(len(j.rec.Value))
+	return j
 }
 
 // full reports whether another record of the key has no place to wait.
@@ -256,9 +267,7 @@ func (ks *keys) drop(p *partition, now time.Time) {
 			continue
 		}
 		for k.waiting.len() > 0 {
-			j := k.waiting.pop()
-			ks.parked--
-			ks.bytes -= int64(len(j.rec.Value))
+			ks.unpark(k)
 		}
 		ks.settle(k, now)
 	}
@@ -269,14 +278,11 @@ func (ks *keys) drain(active int32, now time.Time) (out []*job) {
 	for _, k := range ks.known {
 		n := k.waiting.len()
 		for range n {
-			j := k.waiting.pop()
-			if j.part.id < active {
-				k.waiting.push(j)
-				continue
+			if j := ks.unpark(k); j.part.id < active {
+				ks.park(k, j)
+			} else {
+				out = append(out, j)
 			}
-			ks.parked--
-			ks.bytes -= int64(len(j.rec.Value))
-			out = append(out, j)
 		}
 		ks.settle(k, now)
 	}
