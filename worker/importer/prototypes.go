@@ -2,7 +2,6 @@ package importer
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -193,15 +192,8 @@ func said(name string, d protoreflect.Descriptor) string {
 
 // source is all declarations, by name, and the helpers that they use.
 func (t *protoTypes) source() string {
-	var names []string
-	for name := range t.decls {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	var b strings.Builder
-	for _, name := range names {
-		b.WriteString(t.decls[name] + "\n")
-	}
+	b.WriteString(sourceOf(t.decls))
 	for _, n := range []struct{ name, typ, format, parse string }{
 		{"Int64", "int64", "strconv.FormatInt(int64(n), 10)", "strconv.ParseInt"},
 		{"Uint64", "uint64", "strconv.FormatUint(uint64(n), 10)", "strconv.ParseUint"},

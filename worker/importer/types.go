@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -315,16 +316,14 @@ func cmpText(name string, s *openapi3.Schema) string {
 	return name + ": " + text
 }
 
-// source is all declarations, by name.
-func (t *types) source() string {
-	names := make([]string, 0, len(t.decls))
-	for name := range t.decls {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+// source is all declarations.
+func (t *types) source() string { return sourceOf(t.decls) }
+
+// sourceOf is declarations, by name.
+func sourceOf(decls map[string]string) string {
 	var b strings.Builder
-	for _, name := range names {
-		b.WriteString(t.decls[name] + "\n")
+	for _, name := range slices.Sorted(maps.Keys(decls)) {
+		b.WriteString(decls[name] + "\n")
 	}
 	return b.String()
 }
