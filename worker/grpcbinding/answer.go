@@ -197,6 +197,9 @@ func compact(b []byte) ([]byte, error) {
 // notEnded is the failure of a call that the API has not ended itself. Whether it did what
 // was asked is unknown: the next attempt carries the same key.
 func (t *Task) notEnded(ctx context.Context, c *channel, a *answer) error {
+	if _, timed := ctx.Deadline(); timed && a.status.Code() == codes.DeadlineExceeded {
+		<-ctx.Done() // the library looks at the clock, and the context's timer is a moment late
+	}
 	if ctx.Err() != nil {
 		return ctx.Err() // the worker knows whether the time was up or the record moves
 	}
