@@ -227,15 +227,25 @@ func (d *Decoder) TLS(n *yaml.Node, key string) *TLSFiles {
 	if d.Options.WithoutSecrets {
 		return t
 	}
-	if _, err := t.Config(); err != nil {
+	if _, err := t.config(); err != nil {
 		d.Problem(n, key, err.Error(), "Mount the files, or correct the paths")
 	}
 	return t
 }
 
-// Config reads the files. A client certificate is read again for each connection, so that
+// Config reads the files. They were there at load: where one is no more, each connection
+// fails and says so.
+func (t *TLSFiles) Config() *tls.Config {
+	c, err := t.config()
+	if err != nil {
+		c = &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, err }}
+	}
+	return c
+}
+
+// config reads the files. A client certificate is read again for each connection, so that
 // it may be renewed.
-func (t *TLSFiles) Config() (*tls.Config, error) {
+func (t *TLSFiles) config() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t == nil {
 		return c, nil

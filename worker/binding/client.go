@@ -24,10 +24,6 @@ func (p DialPolicy) Dialer() *net.Dialer {
 
 // Client is an HTTP client with connections of its own.
 func Client(files *TLSFiles, policy DialPolicy, conns int) *http.Client {
-	secure, err := files.Config()
-	if err != nil { // they were there at load: each call says what is wrong
-		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, err }}
-	}
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil, // a proxy would dial for us, unchecked
@@ -37,7 +33,7 @@ func Client(files *TLSFiles, policy DialPolicy, conns int) *http.Client {
 			MaxIdleConnsPerHost:    conns,
 			IdleConnTimeout:        idleTimeout,
 			TLSHandshakeTimeout:    handshakeTimeout,
-			TLSClientConfig:        secure,
+			TLSClientConfig:        files.Config(),
 			MaxResponseHeaderBytes: answerHeaderMax,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

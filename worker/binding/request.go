@@ -43,6 +43,22 @@ func Line(v Value, s *Scope) (any, bool, error) {
 	return out, present, err
 }
 
+// Result builds a task's result.
+func Result(v Value, s *Scope) ([]byte, error) {
+	out, present, err := v.Eval(s)
+	if err == nil && !present {
+		return []byte("null"), nil
+	}
+	var b []byte
+	if err == nil {
+		b, err = Encode(out)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("result: %w", err)
+	}
+	return b, nil
+}
+
 // Encode makes JSON of a built value, of at most RequestBytesMax.
 func Encode(v any) ([]byte, error) { return EncodeWithin(v, RequestBytesMax) }
 

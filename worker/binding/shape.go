@@ -9,6 +9,8 @@ import (
 // SameShape compares what a worker was started with, in lines, to what a changed file asks
 // for: services, operations, limits and timeouts cannot change under it.
 func SameShape(before, after []string) error {
+	slices.Sort(before)
+	slices.Sort(after)
 	if slices.Equal(before, after) {
 		return nil
 	}

@@ -86,18 +86,7 @@ func (t *Task) mapResult(a *answer, call *worker.Call) ([]byte, error) {
 		input, _ := binding.RequestScope(call).Value() // not JSON: null
 		return map[string]any{"code": code, "metadata": md, "input": binding.Plain(input)}
 	}
-	v, present, err := t.result.Eval(s)
-	if err != nil {
-		return nil, fmt.Errorf("result: %w", err)
-	}
-	if !present {
-		return []byte("null"), nil
-	}
-	out, err := binding.Encode(v)
-	if err != nil {
-		return nil, fmt.Errorf("result: %w", err)
-	}
-	return out, nil
+	return binding.Result(t.result, s)
 }
 
 // refused makes the failure of an answer that is not a success, with its details.

@@ -2,7 +2,6 @@ package grpcbinding
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
@@ -52,16 +51,12 @@ type channel struct {
 }
 
 func (s *Service) open() (*channel, error) {
-	c := &channel{tokens: s.auth.TokenClient(s.tls, s.dial, s.Concurrency)}
+	c := &channel{tokens: s.Auth.TokenClient(s.TLS, s.Dial, s.Concurrency)}
 	secure := insecure.NewCredentials()
 	if !s.plaintext {
-		config, err := s.tls.Config()
-		if err != nil { // they were there at load: each connection says what is wrong
-			config = &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, err }}
-		}
-		secure = credentials.NewTLS(config)
+		secure = credentials.NewTLS(s.TLS.Config())
 	}
-	dialer := s.dial.Dialer()
+	dialer := s.Dial.Dialer()
 	pause := backoff.DefaultConfig
 	pause.BaseDelay, pause.MaxDelay = 100*time.Millisecond, backoffMax
 	conn, err := grpc.NewClient("passthrough:///"+s.address, // the dialler resolves names, and checks what they stand for
@@ -156,7 +151,7 @@ func (t *Task) do(ctx context.Context, c *channel, call *worker.Call) ([]byte, e
 	if err != nil {
 		return nil, t.notBuilt(err)
 	}
-	authorization, err := t.service.auth.Authorization(ctx, c.tokens, t.key)
+	authorization, err := t.service.Auth.Authorization(ctx, c.tokens, t.key)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +172,7 @@ func (t *Task) do(ctx context.Context, c *channel, call *worker.Call) ([]byte, e
 			return nil, t.notEnded(ctx, c, a)
 		}
 	}
-	another := a.status.Code() == codes.Unauthenticated && t.service.auth.Refused(authorization)
+	another := a.status.Code() == codes.Unauthenticated && t.service.Auth.Refused(authorization)
 	result, err := t.outcome(a, call)
 	if f, ok := err.(*record.Failure); ok && another { //nolint:errorlint // as outcome makes it
 		f.Retryable, f.Code = true, "token_refused" // the next attempt comes with another

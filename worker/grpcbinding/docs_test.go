@@ -131,7 +131,7 @@ func playCall(t *testing.T, b block, set []byte, task *Task, input, want, answer
 		}
 		return body, nil
 	})
-	task.service.address, task.service.plaintext, task.service.dial.Loopback = a.address, true, true
+	task.service.address, task.service.plaintext, task.service.Dial.Loopback = a.address, true, true
 	call := testCall(input)
 	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
 	result, err := task.Call(t.Context(), call)

@@ -18,7 +18,6 @@ import (
 
 	"github.com/odradek/odradek/internal/spell"
 	"github.com/odradek/odradek/topology"
-	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
 )
 
@@ -38,25 +37,16 @@ type Descriptors struct {
 
 // Service is one API.
 type Service struct {
-	Name        string
-	Concurrency int             // calls at the same time, over all workers
-	Rate        worker.Rate     // calls that begin in a time, over all workers; zero: no limit
-	PerKey      worker.KeyLimit // of each key of limits
-	Tasks       []*Task         // in the file's order
+	binding.Common
+	Tasks []*Task // in the file's order
 
-	address     string // host:port
-	plaintext   bool
-	methods     *methods
-	timeout     time.Duration
-	metadata    []param
-	dial        binding.DialPolicy
-	auth        *binding.Auth // nil: metadata, or nothing
-	tls         *binding.TLSFiles
-	keyName     string
-	retryMax    time.Duration
-	answerBytes int64
-	codes       codeClasses
-	secrets     []string // of the file: they are taken out of what the API says
+	address   string // host:port
+	plaintext bool
+	methods   *methods
+	metadata  []param
+	keyName   string
+	codes     codeClasses
+	secrets   []string // of the file: they are taken out of what the API says
 }
 
 // Task is the binding of one operation.
@@ -123,68 +113,32 @@ func Parse(name string, data []byte, opts binding.Options) (*File, error) {
 }
 
 func (d *decoder) service(f *File, k, n *yaml.Node) *Service {
-	s := &Service{
-		Name: k.Value, Concurrency: binding.ConcurrencyDefault, timeout: binding.TimeoutDefault,
-		keyName: "idempotency-key", retryMax: binding.RetryAfterMaxDefault, answerBytes: binding.AnswerBytesDefault,
-	}
-	if err := topology.CheckService(s.Name); err != nil {
-		d.Problem(k, s.Name, err.Error(), "")
-	}
-	key := s.Name
-	var address, descriptors, cidrs, tasks, credentials, certificates, burst *yaml.Node
-	d.Fields(n, key, map[string]func(string, *yaml.Node){
-		"kind":                 func(string, *yaml.Node) {}, // grpc, or this would not be asked
+	s := &Service{keyName: "idempotency-key"}
+	var address, descriptors *yaml.Node
+	var later binding.Later
+	s.Common, later = d.Common(k, n, map[string]func(string, *yaml.Node){
 		"address":              func(_ string, v *yaml.Node) { address = v },
 		"descriptors":          func(_ string, v *yaml.Node) { descriptors = v },
 		"plaintext":            func(key string, v *yaml.Node) { s.plaintext = d.yes(v, key) },
-		"concurrency":          func(key string, v *yaml.Node) { s.Concurrency = d.Integer(v, key, 1, binding.ConcurrencyMax) },
-		"rate":                 func(key string, v *yaml.Node) { s.Rate = d.Rate(v, key) },
-		"per_key":              func(key string, v *yaml.Node) { s.PerKey = d.PerKey(v, key, binding.ConcurrencyMax) },
-		"burst":                func(_ string, v *yaml.Node) { burst = v },
-		"timeout":              func(key string, v *yaml.Node) { s.timeout = d.Duration(v, key, binding.TimeoutMax) },
 		"metadata":             func(key string, v *yaml.Node) { s.metadata = d.metadata(v, key) },
-		"auth":                 func(_ string, v *yaml.Node) { credentials = v },
-		"tls":                  func(_ string, v *yaml.Node) { certificates = v },
-		"allow_cidrs":          func(_ string, v *yaml.Node) { cidrs = v },
 		"idempotency_metadata": func(key string, v *yaml.Node) { s.keyName = d.keyName(v, key) },
-		"retry_after_max":      func(key string, v *yaml.Node) { s.retryMax = d.Duration(v, key, binding.RetryAfterMaxMax) },
-		"answer_bytes_max":     func(key string, v *yaml.Node) { s.answerBytes = d.Size(v, key, binding.AnswerBytesMax) },
 		"codes":                func(key string, v *yaml.Node) { s.codes = d.codes(v, key) },
-		"tasks":                func(_ string, v *yaml.Node) { tasks = v },
 	})
-	if burst != nil { // behind rate
-		d.Burst(burst, binding.Join(key, "burst"), &s.Rate)
-	}
-	if cidrs != nil {
-		d.CIDRs(cidrs, binding.Join(key, "allow_cidrs"), &s.dial)
-	}
 	if address == nil {
-		d.Problem(k, binding.Join(key, "address"), "this key is missing", "Write where the API is, such as payment.internal:9090")
+		d.Problem(k, binding.Join(s.Name, "address"), "this key is missing", "Write where the API is, such as payment.internal:9090")
 	} else {
-		d.address(address, binding.Join(key, "address"), s)
+		d.address(address, binding.Join(s.Name, "address"), s)
 	}
-	if credentials != nil { // behind allow_cidrs and metadata
-		taken := slices.ContainsFunc(s.metadata, func(p param) bool { return p.name == "authorization" })
-		s.auth = d.Auth(credentials, binding.Join(key, "auth"), s.dial, taken)
-	}
-	if certificates != nil {
-		s.tls = d.TLS(certificates, binding.Join(key, "tls"))
-		if s.plaintext {
-			d.Problem(certificates, binding.Join(key, "tls"), "plaintext and tls are both there", "Remove one")
-		}
+	d.Credentials(&s.Common, later, slices.ContainsFunc(s.metadata, func(p param) bool { return p.name == "authorization" }))
+	if later.TLS != nil && s.plaintext {
+		d.Problem(later.TLS, binding.Join(s.Name, "tls"), "plaintext and tls are both there", "Remove one")
 	}
 	if descriptors == nil {
-		d.Problem(k, binding.Join(key, "descriptors"), "this key is missing", "Name the file of descriptors: svcworker import grpc writes it, and protoc --include_imports --descriptor_set_out does")
+		d.Problem(k, binding.Join(s.Name, "descriptors"), "this key is missing", "Name the file of descriptors: svcworker import grpc writes it, and protoc --include_imports --descriptor_set_out does")
 	} else {
-		d.descriptors(descriptors, binding.Join(key, "descriptors"), s, f)
+		d.descriptors(descriptors, binding.Join(s.Name, "descriptors"), s, f)
 	}
-	if tasks == nil {
-		d.Problem(k, binding.Join(key, "tasks"), "this key is missing", "Bind at least one operation")
-		return s
-	}
-	d.Mapping(tasks, binding.Join(key, "tasks"), func(k, v *yaml.Node) {
-		s.Tasks = append(s.Tasks, d.task(s, k, v))
-	})
+	d.Tasks(k, &s.Common, later, func(k, v *yaml.Node) { s.Tasks = append(s.Tasks, d.task(s, k, v)) })
 	return s
 }
 
@@ -218,9 +172,9 @@ func (d *decoder) address(n *yaml.Node, key string, s *Service) {
 		return
 	}
 	s.address = src
-	s.dial.Loopback = binding.IsLoopback(host)
+	s.Dial.Loopback = binding.IsLoopback(host)
 	if ip, err := netip.ParseAddr(host); err == nil {
-		if err := s.dial.Check(ip); err != nil {
+		if err := s.Dial.Check(ip); err != nil {
 			d.Problem(n, key, err.Error(), "")
 		}
 	}
@@ -260,8 +214,8 @@ func readDescriptors(path string) ([]byte, error) {
 
 func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	t := &Task{
-		Operation: k.Value, Timeout: s.timeout, service: s, key: s.Name + "." + k.Value,
-		wholeBody: true, wholeResult: true, retryMax: s.retryMax, answerBytes: s.answerBytes, codes: s.codes,
+		Operation: k.Value, Timeout: s.Timeout, service: s, key: s.Name + "." + k.Value,
+		wholeBody: true, wholeResult: true, retryMax: s.RetryAfterMax, answerBytes: s.AnswerBytes, codes: s.codes,
 		metadata: slices.Clip(s.metadata),
 	}
 	if err := topology.CheckName("operation", t.Operation); err != nil {

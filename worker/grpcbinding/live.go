@@ -3,7 +3,6 @@ package grpcbinding
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"github.com/odradek/odradek/worker"
@@ -66,7 +65,7 @@ func (l *Live) Handlers() ([]worker.Handler, map[string]worker.Service) {
 	var handlers []worker.Handler
 	services := map[string]worker.Service{}
 	for _, s := range l.now.Load().file.Services {
-		services[s.Name] = worker.Service{Concurrency: s.Concurrency, Rate: s.Rate, PerKey: s.PerKey}
+		services[s.Name] = s.Service
 		for _, t := range s.Tasks {
 			key := t.key
 			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
@@ -115,12 +114,10 @@ func (l *Live) Close() { l.now.Load().retire() }
 // shape is what a worker is started with.
 func (f *File) shape() (lines []string) {
 	for _, s := range f.Services {
-		lines = append(lines, fmt.Sprintf("%s: concurrency %d", s.Name, s.Concurrency), fmt.Sprintf("%s: rate %s burst %d", s.Name, s.Rate, s.Rate.Burst),
-			fmt.Sprintf("%s: per key concurrency %d rate %s burst %d", s.Name, s.PerKey.Concurrency, s.PerKey.Rate, s.PerKey.Rate.Burst))
+		lines = append(lines, s.Shape()...)
 		for _, t := range s.Tasks {
 			lines = append(lines, fmt.Sprintf("%s: timeout %v", t.key, t.Timeout))
 		}
 	}
-	slices.Sort(lines)
 	return lines
 }

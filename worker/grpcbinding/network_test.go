@@ -152,7 +152,7 @@ func TestAddressesThatAreDenied(t *testing.T) {
 		return "{}", nil
 	})
 	task := bind(t, a.plain(), "")
-	task.service.dial.Loopback = false // as for a name that resolves to loopback
+	task.service.Dial.Loopback = false // as for a name that resolves to loopback
 	_, err := task.Call(t.Context(), testCall(`{}`))
 	if f := failureOf(t, err); f.Code != "address_denied" || asked.Load() {
 		t.Errorf("%+v", f)
@@ -204,7 +204,7 @@ func TestOAuth2(t *testing.T) {
 		}
 	}
 	valid.Store("Bearer token-2")
-	task.service.auth.Now = func() time.Time { return time.Now().Add(time.Minute) }
+	task.service.Auth.Now = func() time.Time { return time.Now().Add(time.Minute) }
 	_, err := task.Call(t.Context(), testCall(`{}`))
 	if f := failureOf(t, err); f.Code != "token_refused" || !f.Retryable || strings.Contains(f.Message+string(f.Problem), "token-1") {
 		t.Errorf("%+v", f)

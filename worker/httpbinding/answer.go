@@ -124,7 +124,7 @@ func (t *Task) mapResult(resp *http.Response, body []byte, call *worker.Call) ([
 		}
 		return trimmed, nil
 	}
-	return t.mapTree(answerScope(resp, trimmed, call))
+	return binding.Result(t.result.value, answerScope(resp, trimmed, call))
 }
 
 // answerScope is what templates see of an answer; call may be nil where the input is not
@@ -144,22 +144,6 @@ func answerScope(resp *http.Response, body []byte, call *worker.Call) *binding.S
 		return vars
 	}
 	return s
-}
-
-// mapTree builds the result.
-func (t *Task) mapTree(s *binding.Scope) ([]byte, error) {
-	v, present, err := t.result.value.Eval(s)
-	if err != nil {
-		return nil, fmt.Errorf("result: %w", err)
-	}
-	if !present {
-		return []byte("null"), nil
-	}
-	out, err := binding.Encode(v)
-	if err != nil {
-		return nil, fmt.Errorf("result: %w", err)
-	}
-	return out, nil
 }
 
 // refused makes the failure of an answer that is not a success, with the API's own

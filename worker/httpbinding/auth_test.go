@@ -85,7 +85,7 @@ func TestOAuth2(t *testing.T) {
 	}
 	other := "revoked"
 	valid.Store(&other)
-	task.service.auth.Now = func() time.Time { return time.Now().Add(time.Minute) } // the token is a minute old
+	task.service.Auth.Now = func() time.Time { return time.Now().Add(time.Minute) } // the token is a minute old
 	_, err := task.Call(t.Context(), authCall())
 	if f, ok := errors.AsType[*record.Failure](err); !ok || f.Code != "token_refused" || !f.Retryable {
 		t.Errorf("a refused token: %v", err)

@@ -434,7 +434,7 @@ func (t *Task) itemOutcome(resp *http.Response, element any, i item) ([]byte, er
 	case resultBody:
 		out, err = binding.Encode(element)
 	default:
-		out, err = t.mapTree(s)
+		out, err = binding.Result(t.result.value, s)
 	}
 	if err != nil {
 		return nil, malformed(err)

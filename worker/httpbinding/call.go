@@ -16,10 +16,10 @@ import (
 // Handlers gives the file's handlers and the settings of its services.
 func (f *File) Handlers() ([]worker.Handler, map[string]worker.Service) { return NewLive(f).Handlers() }
 
-func (s *Service) client() *http.Client { return binding.Client(s.tls, s.dial, s.Concurrency) }
+func (s *Service) client() *http.Client { return binding.Client(s.TLS, s.Dial, s.Concurrency) }
 
 func (s *Service) tokenClient() *http.Client {
-	return s.auth.TokenClient(s.tls, s.dial, s.Concurrency)
+	return s.Auth.TokenClient(s.TLS, s.Dial, s.Concurrency)
 }
 
 // Call makes one attempt of a task as the worker would, with an idempotency key of its
@@ -48,7 +48,7 @@ func (t *Task) do(ctx context.Context, client, tokens *http.Client, call *worker
 
 // exchange sends a request and has its answer read.
 func (t *Task) exchange(ctx context.Context, client, tokens *http.Client, req *http.Request, read func(*http.Response) error) error {
-	authorization, err := t.service.auth.Authorization(ctx, tokens, t.key)
+	authorization, err := t.service.Auth.Authorization(ctx, tokens, t.key)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (t *Task) exchange(ctx context.Context, client, tokens *http.Client, req *h
 	if err != nil {
 		return t.noAnswer(ctx, err)
 	}
-	another := resp.StatusCode == http.StatusUnauthorized && t.service.auth.Refused(req.Header.Get("Authorization"))
+	another := resp.StatusCode == http.StatusUnauthorized && t.service.Auth.Refused(req.Header.Get("Authorization"))
 	defer func() { _ = resp.Body.Close() }()
 	err = read(resp)
 	var f *record.Failure

@@ -246,7 +246,7 @@ func TestADeniedAddressIsNotDialled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Services[0].dial.Loopback = false // as for a name that resolves to loopback
+	f.Services[0].Dial.Loopback = false // as for a name that resolves to loopback
 	handlers, _ := f.Handlers()
 	_, err = handlers[0].Call(t.Context(), testCall(`{}`))
 	var failure *record.Failure

@@ -126,7 +126,7 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	task.service.base.Host, task.service.dial.Loopback = at.Host, true
+	task.service.base.Host, task.service.Dial.Loopback = at.Host, true
 	call := testCall(input)
 	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
 	var result []byte

@@ -12,8 +12,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/odradek/odradek/topology"
-	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
 )
 
@@ -24,22 +22,13 @@ type File struct {
 
 // Service is one API.
 type Service struct {
-	Name        string
-	Concurrency int             // calls at the same time, over all workers
-	Rate        worker.Rate     // calls that begin in a time, over all workers; zero: no limit
-	PerKey      worker.KeyLimit // of each key of limits
-	Tasks       []*Task         // in the file's order
+	binding.Common
+	Tasks []*Task // in the file's order
 
-	base        *url.URL // scheme, host, port and path prefix of every request
-	timeout     time.Duration
-	headers     []header
-	dial        binding.DialPolicy
-	auth        *binding.Auth // nil: headers, or nothing
-	tls         *binding.TLSFiles
-	keyHeader   string
-	retryMax    time.Duration
-	answerBytes int64
-	statuses    statuses
+	base      *url.URL // scheme, host, port and path prefix of every request
+	headers   []header
+	keyHeader string
+	statuses  statuses
 }
 
 // Task is the binding of one operation.
@@ -110,59 +99,22 @@ func Parse(name string, data []byte, opts binding.Options) (*File, error) {
 }
 
 func (d *decoder) service(k, n *yaml.Node) *Service {
-	s := &Service{
-		Name: k.Value, Concurrency: binding.ConcurrencyDefault, timeout: binding.TimeoutDefault,
-		keyHeader: "Idempotency-Key", retryMax: binding.RetryAfterMaxDefault, answerBytes: binding.AnswerBytesDefault,
-	}
-	if err := topology.CheckService(s.Name); err != nil {
-		d.Problem(k, s.Name, err.Error(), "")
-	}
-	key := s.Name
-	var base, cidrs, tasks, credentials, certificates, burst *yaml.Node
-	d.Fields(n, key, map[string]func(string, *yaml.Node){
-		"kind":               func(string, *yaml.Node) {}, // http, or this would not be asked
+	s := &Service{keyHeader: "Idempotency-Key"}
+	var base *yaml.Node
+	var later binding.Later
+	s.Common, later = d.Common(k, n, map[string]func(string, *yaml.Node){
 		"base_url":           func(_ string, v *yaml.Node) { base = v },
-		"concurrency":        func(key string, v *yaml.Node) { s.Concurrency = d.Integer(v, key, 1, binding.ConcurrencyMax) },
-		"rate":               func(key string, v *yaml.Node) { s.Rate = d.Rate(v, key) },
-		"per_key":            func(key string, v *yaml.Node) { s.PerKey = d.PerKey(v, key, binding.ConcurrencyMax) },
-		"burst":              func(_ string, v *yaml.Node) { burst = v },
-		"timeout":            func(key string, v *yaml.Node) { s.timeout = d.Duration(v, key, binding.TimeoutMax) },
 		"headers":            func(key string, v *yaml.Node) { s.headers = d.headers(v, key, ofOne()) },
-		"auth":               func(_ string, v *yaml.Node) { credentials = v },
-		"tls":                func(_ string, v *yaml.Node) { certificates = v },
-		"allow_cidrs":        func(_ string, v *yaml.Node) { cidrs = v },
 		"idempotency_header": func(key string, v *yaml.Node) { s.keyHeader = d.keyHeader(v, key) },
-		"retry_after_max":    func(key string, v *yaml.Node) { s.retryMax = d.Duration(v, key, binding.RetryAfterMaxMax) },
-		"answer_bytes_max":   func(key string, v *yaml.Node) { s.answerBytes = d.Size(v, key, binding.AnswerBytesMax) },
 		"statuses":           func(key string, v *yaml.Node) { s.statuses = d.statuses(v, key) },
-		"tasks":              func(_ string, v *yaml.Node) { tasks = v },
 	})
-	if burst != nil { // behind rate
-		d.Burst(burst, binding.Join(key, "burst"), &s.Rate)
-	}
-	if cidrs != nil {
-		d.CIDRs(cidrs, binding.Join(key, "allow_cidrs"), &s.dial)
-	}
 	if base == nil {
-		d.Problem(k, binding.Join(key, "base_url"), "this key is missing", "Write where the API is, such as http://payment.internal:8080")
+		d.Problem(k, binding.Join(s.Name, "base_url"), "this key is missing", "Write where the API is, such as http://payment.internal:8080")
 	} else {
-		d.baseURL(base, binding.Join(key, "base_url"), s)
+		d.baseURL(base, binding.Join(s.Name, "base_url"), s)
 	}
-	if credentials != nil { // behind allow_cidrs and headers
-		s.auth = d.Auth(credentials, binding.Join(key, "auth"), s.dial, slices.ContainsFunc(s.headers, func(h header) bool { return strings.EqualFold(h.name, "Authorization") }))
-	}
-	if certificates != nil {
-		s.tls = d.TLS(certificates, binding.Join(key, "tls"))
-	}
-	if tasks == nil {
-		d.Problem(k, binding.Join(key, "tasks"), "this key is missing", "Bind at least one operation")
-		return s
-	}
-	d.Mapping(tasks, binding.Join(key, "tasks"), func(k, v *yaml.Node) {
-		if t := d.task(s, k, v); t != nil {
-			s.Tasks = append(s.Tasks, t)
-		}
-	})
+	d.Credentials(&s.Common, later, slices.ContainsFunc(s.headers, func(h header) bool { return strings.EqualFold(h.name, "Authorization") }))
+	d.Tasks(k, &s.Common, later, func(k, v *yaml.Node) { s.Tasks = append(s.Tasks, d.task(s, k, v)) })
 	return s
 }
 
@@ -204,9 +156,9 @@ func (d *decoder) baseURL(n *yaml.Node, key string, s *Service) {
 		return
 	}
 	s.base = u
-	s.dial.Loopback = binding.IsLoopback(u.Hostname())
+	s.Dial.Loopback = binding.IsLoopback(u.Hostname())
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
-		if err := s.dial.Check(ip); err != nil {
+		if err := s.Dial.Check(ip); err != nil {
 			d.Problem(n, key, err.Error(), "")
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync/atomic"
 
 	"github.com/odradek/odradek/worker"
@@ -69,7 +68,7 @@ func (l *Live) Handlers() ([]worker.Handler, map[string]worker.Service) {
 	var handlers []worker.Handler
 	services := map[string]worker.Service{}
 	for _, s := range l.now.Load().file.Services {
-		services[s.Name] = worker.Service{Concurrency: s.Concurrency, Rate: s.Rate, PerKey: s.PerKey}
+		services[s.Name] = s.Service
 		for _, t := range s.Tasks {
 			key := t.key
 			handlers = append(handlers, worker.HandleRaw(s.Name, t.Operation, func(ctx context.Context, call *worker.Call) ([]byte, error) {
@@ -100,12 +99,10 @@ func (l *Live) Replace(f *File) error {
 // shape is what a worker is started with.
 func shape(f *File) (lines []string) {
 	for _, s := range f.Services {
-		lines = append(lines, fmt.Sprintf("%s: concurrency %d", s.Name, s.Concurrency), fmt.Sprintf("%s: rate %s burst %d", s.Name, s.Rate, s.Rate.Burst),
-			fmt.Sprintf("%s: per key concurrency %d rate %s burst %d", s.Name, s.PerKey.Concurrency, s.PerKey.Rate, s.PerKey.Rate.Burst))
+		lines = append(lines, s.Shape()...)
 		for _, t := range s.Tasks {
 			lines = append(lines, fmt.Sprintf("%s: timeout %v", t.key, t.Timeout))
 		}
 	}
-	slices.Sort(lines)
 	return lines
 }

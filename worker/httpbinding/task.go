@@ -32,8 +32,8 @@ var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.Met
 
 func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	t := &Task{
-		Operation: k.Value, Timeout: s.timeout, service: s, key: s.Name + "." + k.Value,
-		method: http.MethodPost, encoding: asJSON, retryMax: s.retryMax, answerBytes: s.answerBytes, statuses: s.statuses,
+		Operation: k.Value, Timeout: s.Timeout, service: s, key: s.Name + "." + k.Value,
+		method: http.MethodPost, encoding: asJSON, retryMax: s.RetryAfterMax, answerBytes: s.AnswerBytes, statuses: s.statuses,
 		headers: slices.Clip(s.headers),
 	}
 	if err := topology.CheckName("operation", t.Operation); err != nil {
