@@ -17,8 +17,8 @@ import (
 	"github.com/odradek/odradek/worker/importer"
 )
 
-// openAPIBytesMax bounds a document.
-const openAPIBytesMax = 64 << 20
+// documentBytesMax bounds a document or a set of descriptors.
+const documentBytesMax = 64 << 20
 
 // importLine is what `import openapi -o json` prints.
 type importLine struct {
@@ -95,14 +95,7 @@ Exit codes: 0 ok, 1 with --check: the files are not current, 2 the document or a
 }
 
 func (a *app) openAPI(file, out string, opts importer.Options, check bool) (line importLine, err error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return line, err
-	}
-	if info.Size() > openAPIBytesMax {
-		return line, fmt.Errorf("it has %d bytes, at most %d are read", info.Size(), openAPIBytesMax)
-	}
-	b, err := os.ReadFile(file)
+	b, err := readDocument(file)
 	if err != nil {
 		return line, err
 	}
@@ -114,24 +107,46 @@ func (a *app) openAPI(file, out string, opts importer.Options, check bool) (line
 	if line.Operations == 0 {
 		return line, errors.New("no operation was chosen: look at --include and the document's paths")
 	}
-	bindings := filepath.Join(out, "bindings.yaml")
-	old, err := os.ReadFile(bindings)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	bindings, files, err := line.generate(m, out, m.Package)
+	line.Notes = m.Notes // of what was generated, too
+	if err != nil {
 		return line, err
 	}
-	files := map[string][]byte{}
-	if files[bindings], line.Changes, err = m.Bindings(old); err != nil {
-		return line, err
-	}
-	line.Notes = m.Notes
 	if _, err := httpbinding.Parse(bindings, files[bindings], binding.Options{WithoutSecrets: true}); err != nil {
 		return line, fmt.Errorf("what would be written to it is not valid: %w", err)
 	}
-	source := filepath.Join(out, m.Package, "tasks.go")
-	if files[source], err = m.GoFile(); err != nil {
-		return line, err
-	}
 	return line, line.write(files, check)
+}
+
+func readDocument(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > documentBytesMax {
+		return nil, fmt.Errorf("it has %d bytes, at most %d are read", info.Size(), documentBytesMax)
+	}
+	return os.ReadFile(file)
+}
+
+// generator is an import, of either kind.
+type generator interface {
+	Bindings(old []byte) ([]byte, []importer.Change, error)
+	GoFile() ([]byte, error)
+}
+
+// generate makes the files that go to out, by their names, and says which has the bindings.
+func (line *importLine) generate(m generator, out, pkg string) (bindings string, files map[string][]byte, err error) {
+	bindings, files = filepath.Join(out, "bindings.yaml"), map[string][]byte{}
+	old, err := os.ReadFile(bindings)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return bindings, nil, err
+	}
+	if files[bindings], line.Changes, err = m.Bindings(old); err != nil {
+		return bindings, nil, err
+	}
+	files[filepath.Join(out, pkg, "tasks.go")], err = m.GoFile()
+	return bindings, files, err
 }
 
 // write brings files up to date; check only says which are not.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -81,21 +80,14 @@ func readProto(ctx context.Context, args []string, dir string, paths []string, o
 		}
 		return m, err
 	}
-	info, err := os.Stat(args[0])
+	b, err := readDocument(args[0])
+	if err == nil {
+		m, err = importer.ProtoSet(b, opts)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", args[0], err)
 	}
-	if info.Size() > openAPIBytesMax {
-		return nil, fmt.Errorf("%s: it has %d bytes, at most %d are read", args[0], info.Size(), openAPIBytesMax)
-	}
-	b, err := os.ReadFile(args[0])
-	if err != nil {
-		return nil, err
-	}
-	if m, err = importer.ProtoSet(b, opts); err != nil {
-		err = fmt.Errorf("%s: %w", args[0], err)
-	}
-	return m, err
+	return m, nil
 }
 
 func importProto(m *importer.ProtoImport, out string, check bool) (line importLine, err error) {
@@ -106,16 +98,11 @@ func importProto(m *importer.ProtoImport, out string, check bool) (line importLi
 	if line.Mapped == 0 {
 		return line, fmt.Errorf("no method can be mapped: %s %s", m.Skipped[0].Name, m.Skipped[0].Reason)
 	}
-	bindings := filepath.Join(out, "bindings.yaml")
-	old, err := os.ReadFile(bindings)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	bindings, files, err := line.generate(m, out, m.Package)
+	line.Notes = m.Notes // of what was generated, too
+	if err != nil {
 		return line, err
 	}
-	files := map[string][]byte{}
-	if files[bindings], line.Changes, err = m.Bindings(old); err != nil {
-		return line, err
-	}
-	line.Notes = m.Notes
 	set, err := m.Descriptors()
 	if err != nil {
 		return line, err
@@ -123,9 +110,6 @@ func importProto(m *importer.ProtoImport, out string, check bool) (line importLi
 	files[filepath.Join(out, m.DescriptorsName())] = set
 	if err := checkImported(files[bindings], m.DescriptorsName(), set); err != nil {
 		return line, fmt.Errorf("what would be written to %s is not valid: %w", bindings, err)
-	}
-	if files[filepath.Join(out, m.Package, "tasks.go")], err = m.GoFile(); err != nil {
-		return line, err
 	}
 	return line, line.write(files, check)
 }
