@@ -68,15 +68,8 @@ func TestTasksGoToActivePartitions(t *testing.T) {
 	debit := workflow.NewTask[int, int]("bank", "debit")
 	pay := workflow.Define("pay", func(ctx workflow.Context, n int) (int, error) { return debit.Run(ctx, n) }, debit)
 	seeds, names := apiBrokers(t, "bank")
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
+	cl := apiControl(t, seeds, names)
 	ctx := t.Context()
-	if err := kafka.WriteControl(ctx, cl, names, kafka.Control{Table: topology.TableZero(apiPartitions)}); err != nil {
-		t.Fatal(err)
-	}
 	e, addr, instance := apiInstance(t, seeds, names, "one", pay)
 	ownsAll(t, e)
 	c, err := client.NewHTTP(client.HTTPConfig{URL: addr})

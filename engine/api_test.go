@@ -17,6 +17,7 @@ import (
 	"github.com/odradek/odradek/engine/processor"
 	"github.com/odradek/odradek/httpapi"
 	"github.com/odradek/odradek/httpapi/httpapitest"
+	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
@@ -48,6 +49,20 @@ func apiBrokers(t *testing.T, services ...string) (seeds []string, names topolog
 	}
 	t.Cleanup(c.Close)
 	return c.ListenAddrs(), names
+}
+
+// apiControl writes the slot table, which workers and clients read, and gives a client.
+func apiControl(t *testing.T, seeds []string, names topology.Names) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	if err := kafka.WriteControl(t.Context(), cl, names, kafka.Control{Table: topology.TableZero(apiPartitions)}); err != nil {
+		t.Fatal(err)
+	}
+	return cl
 }
 
 // apiInstance runs a whole instance; its API is at the address.

@@ -20,8 +20,6 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/odradek/odradek/client"
-	"github.com/odradek/odradek/internal/kafka"
-	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/bindings"
@@ -107,14 +105,7 @@ func TestGRPCOnTheWholeEngine(t *testing.T) {
 		return placed, err
 	}, order.OrdersPlace, order.OrdersCancel)
 	seeds, names := apiBrokers(t, "order")
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	if err := kafka.WriteControl(t.Context(), cl, names, kafka.Control{Table: topology.TableZero(apiPartitions)}); err != nil {
-		t.Fatal(err)
-	}
+	apiControl(t, seeds, names)
 	e, addr, _ := apiInstance(t, seeds, names, "one", buy)
 	ownsAll(t, e)
 	cfg := worker.Config{

@@ -12,8 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/odradek/odradek/client"
-	"github.com/odradek/odradek/internal/kafka"
-	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/workflow"
 )
@@ -33,15 +31,8 @@ func TestLimitByKeyOnTheWholeEngine(t *testing.T) {
 		return first.Get(ctx)
 	}, debit)
 	seeds, names := apiBrokers(t, "bank")
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
+	apiControl(t, seeds, names)
 	ctx := t.Context()
-	if err := kafka.WriteControl(ctx, cl, names, kafka.Control{Table: topology.TableZero(apiPartitions)}); err != nil {
-		t.Fatal(err)
-	}
 	e, addr, _ := apiInstance(t, seeds, names, "one", pay)
 	ownsAll(t, e)
 	var mu sync.Mutex

@@ -12,8 +12,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/odradek/odradek/client"
-	"github.com/odradek/odradek/internal/kafka"
-	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/workflow"
 )
@@ -42,14 +40,7 @@ func TestProtobufPayloads(t *testing.T) {
 	e, addr, _ := apiInstance(t, seeds, names, "one", asking)
 	ownsAll(t, e)
 	ctx := t.Context()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	if err := kafka.WriteControl(ctx, cl, names, kafka.Control{Table: topology.TableZero(apiPartitions)}); err != nil {
-		t.Fatal(err)
-	}
+	apiControl(t, seeds, names)
 	w, err := worker.New(worker.Config{Namespace: names.Namespace, Kafka: []kgo.Opt{kgo.SeedBrokers(seeds...)}, Handlers: []worker.Handler{worker.Handle(upper, func(_ context.Context, in *apipb.Api) (*apipb.Api, error) {
 		return &apipb.Api{Name: in.Name + in.Version}, nil
 	}), worker.HandleRaw("people", "plain", func(_ context.Context, c *worker.Call) ([]byte, error) {

@@ -7,11 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/odradek/odradek/client"
-	"github.com/odradek/odradek/internal/kafka"
-	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
 	"github.com/odradek/odradek/workflow/workflowtest"
 )
@@ -58,14 +54,7 @@ func TestReplayCommand(t *testing.T) {
 		return env
 	})
 	seeds, names := apiBrokers(t)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	if err := kafka.WriteControl(t.Context(), cl, names, kafka.Control{Table: topology.TableZero(apiPartitions)}); err != nil {
-		t.Fatal(err)
-	}
+	apiControl(t, seeds, names)
 	e, addr, _ := apiInstance(t, seeds, names, "one", adding(1))
 	ownsAll(t, e)
 	c, err := client.NewHTTP(client.HTTPConfig{URL: addr})

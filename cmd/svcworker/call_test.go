@@ -11,6 +11,15 @@ import (
 	"testing"
 )
 
+// run is a command in this process.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{stdout: &out, stderr: &errs}
+	code = a.run(t.Context(), args)
+	return code, out.String(), errs.String()
+}
+
 // TestCall makes one attempt and shows what came of it.
 func TestCall(t *testing.T) {
 	t.Parallel()
@@ -30,10 +39,8 @@ func TestCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := func(args ...string) (int, string) {
-		var out, errs bytes.Buffer
-		a := &app{stdout: &out, stderr: &errs}
-		code := a.run(t.Context(), append([]string{"call", config}, args...))
-		return code, out.String() + errs.String()
+		code, out, errs := run(t, append([]string{"call", config}, args...)...)
+		return code, out + errs
 	}
 	if code, out := call("shop.get", "--input", `{"id":7}`, "--dry-run"); code != exitOK || !strings.Contains(out, "GET "+api.URL+"/7") || calls != 0 {
 		t.Errorf("dry: %d %s", code, out)
@@ -74,10 +81,8 @@ func TestCallOfABatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := func(args ...string) (int, string) {
-		var out, errs bytes.Buffer
-		a := &app{stdout: &out, stderr: &errs}
-		code := a.run(t.Context(), append([]string{"call", config}, args...))
-		return code, out.String() + errs.String()
+		code, out, errs := run(t, append([]string{"call", config}, args...)...)
+		return code, out + errs
 	}
 	one, two := `{"to":"x","n":1}`, `{"to":"x","n":2}`
 	if code, out := call("shop.put", "--input", one, "--input", two, "--dry-run"); code != exitOK || !strings.Contains(out, "POST "+api.URL+"/x\n") || !strings.Contains(out, "["+one+","+two+"]") {

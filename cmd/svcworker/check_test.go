@@ -12,10 +12,8 @@ import (
 
 func check(t *testing.T, args ...string) (int, string) {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	a := &app{stdout: &stdout, stderr: &stderr}
-	code := a.run(t.Context(), append([]string{"check"}, args...))
-	return code, stdout.String() + stderr.String()
+	code, stdout, stderr := run(t, append([]string{"check"}, args...)...)
+	return code, stdout + stderr
 }
 
 // TestCommandsOfThePages: the commands that docs/bindings.md shows work as they stand.

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -18,11 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/descriptorpb"
-
-	"github.com/odradek/odradek/record"
-	"github.com/odradek/odradek/worker"
-	"github.com/odradek/odradek/worker/binding"
-	"github.com/odradek/odradek/worker/bindings"
 )
 
 // healthAPI is a server of gRPC's health service, and a configuration that binds it.
@@ -81,10 +72,8 @@ func TestGRPC(t *testing.T) {
 	address, config, write := healthAPI(t)
 	write("        metadata: {x-of: \"{$workflow_id}\"}\n")
 	call := func(args ...string) (int, string) {
-		var out, errs bytes.Buffer
-		a := &app{stdout: &out, stderr: &errs}
-		code := a.run(t.Context(), args)
-		return code, out.String() + errs.String()
+		code, out, errs := run(t, args...)
+		return code, out + errs
 	}
 	if code, out := call("check", config); code != exitOK || !strings.Contains(out, "health.check  grpc://"+address+"/grpc.health.v1.Health/Check  30s") {
 		t.Errorf("check: %d %s", code, out)
@@ -119,62 +108,25 @@ func TestReloadGRPC(t *testing.T) {
 	t.Parallel()
 	_, config, write := healthAPI(t)
 	write("        result: \"{status}\"\n")
-	file, err := bindings.Load(config, binding.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	live, err := bindings.NewLive(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer live.Close()
-	handlers, _ := live.Handlers()
-	call := func() string {
-		t.Helper()
-		out, err := handlers[0].Call(t.Context(), &worker.Call{Service: "health", Operation: "check", Task: record.TaskID{No: 1}, Key: "k"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(out)
-	}
-	var log lockedLog
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	a := &app{reloadEvery: time.Millisecond}
-	go func() {
-		defer close(ended)
-		a.reload(ctx, config, file, live, slog.New(slog.NewTextHandler(&log, nil)))
-	}()
-	until := func(s string, n int) {
-		t.Helper()
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for give := time.Now().Add(time.Minute); log.count(s) < n; <-tick.C {
-			if time.Now().After(give) { // only against hanging
-				t.Fatalf("the log never had %q", s)
-			}
-		}
-	}
-	if got := call(); got != `"SERVING"` {
+	r := reloads(t, config, "health", "check")
+	if got := r.call(); got != `"SERVING"` {
 		t.Errorf("at first %s", got)
 	}
 	write("        result: body\n")
-	until("are reloaded", 1)
-	if got := call(); got != `{"status":"SERVING"}` {
+	r.until("are reloaded", 1)
+	if got := r.call(); got != `{"status":"SERVING"}` {
 		t.Errorf("after the change %s", got)
 	}
 	writeHealth(t, filepath.Join(filepath.Dir(config), "health.protoset"), "is")
-	until("are reloaded", 2)
-	if got := call(); got != `{"is":"SERVING"}` {
+	r.until("are reloaded", 2)
+	if got := r.call(); got != `{"is":"SERVING"}` {
 		t.Errorf("after other descriptors %s", got)
 	}
 	if err := os.WriteFile(filepath.Join(filepath.Dir(config), "health.protoset"), []byte("no set"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	until("not a FileDescriptorSet", 1)
-	if got := call(); got != `{"is":"SERVING"}` {
+	r.until("not a FileDescriptorSet", 1)
+	if got := r.call(); got != `{"is":"SERVING"}` {
 		t.Errorf("after a bad file %s", got)
 	}
-	stop()
-	<-ended
 }

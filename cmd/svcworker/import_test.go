@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -14,10 +13,7 @@ func TestImportCommand(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	call := func(args ...string) (int, string, string) {
-		var out, errs bytes.Buffer
-		a := &app{stdout: &out, stderr: &errs}
-		code := a.run(t.Context(), append([]string{"import", "openapi"}, args...))
-		return code, out.String(), errs.String()
+		return run(t, append([]string{"import", "openapi"}, args...)...)
 	}
 	const doc = "../../worker/importer/testdata/shop.yaml"
 	if code, _, errs := call(doc, "--out", dir, "--check"); code != exitProblems {

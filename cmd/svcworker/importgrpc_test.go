@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -15,10 +14,7 @@ func TestImportGRPCCommand(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	call := func(args ...string) (int, string, string) {
-		var out, errs bytes.Buffer
-		a := &app{stdout: &out, stderr: &errs}
-		code := a.run(t.Context(), append([]string{"import", "grpc"}, args...))
-		return code, out.String(), errs.String()
+		return run(t, append([]string{"import", "grpc"}, args...)...)
 	}
 	const protos = "../../worker/importer/testdata/proto"
 	if code, _, errs := call("--proto", protos, "--out", dir, "--check"); code != exitProblems {

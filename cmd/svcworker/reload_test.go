@@ -32,12 +32,65 @@ func (l *lockedLog) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func (l *lockedLog) has(s string) bool { return l.count(s) > 0 }
-
 func (l *lockedLog) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Count(l.b.String(), s)
+}
+
+// reloading is a worker's only binding while its file is looked at again and again.
+type reloading struct {
+	t    *testing.T
+	log  lockedLog
+	call func() string // carries the task out
+}
+
+// reloads serves the only task of a file until the test ends.
+func reloads(t *testing.T, path, service, operation string) *reloading {
+	t.Helper()
+	file, err := bindings.Load(path, binding.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := bindings.NewLive(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handlers, _ := live.Handlers()
+	r := &reloading{t: t}
+	r.call = func() string {
+		t.Helper()
+		out, err := handlers[0].Call(t.Context(), &worker.Call{Service: service, Operation: operation, Task: record.TaskID{No: 1}, Key: "k"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	a := &app{reloadEvery: time.Millisecond}
+	go func() {
+		defer close(ended)
+		a.reload(ctx, path, file, live, slog.New(slog.NewTextHandler(&r.log, nil)))
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		live.Close()
+	})
+	return r
+}
+
+// until waits until the log has s so often.
+func (r *reloading) until(s string, n int) {
+	r.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for give := time.Now().Add(time.Minute); r.log.count(s) < n; <-tick.C {
+		if time.Now().After(give) { // only against hanging
+			r.t.Fatalf("the log never had %q", s)
+		}
+	}
 }
 
 // TestReload: changed bindings are used by the next call; a file that is wrong, or that
@@ -54,57 +107,20 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write("get: {method: GET, path: /old}")
-	file, err := bindings.Load(path, binding.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	live, err := bindings.NewLive(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer live.Close()
-	handlers, _ := live.Handlers()
-	call := func() string {
-		t.Helper()
-		out, err := handlers[0].Call(t.Context(), &worker.Call{Service: "shop", Operation: "get", Task: record.TaskID{No: 1}, Key: "k"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(out)
-	}
-	var log lockedLog
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	a := &app{reloadEvery: time.Millisecond}
-	go func() {
-		defer close(ended)
-		a.reload(ctx, path, file, live, slog.New(slog.NewTextHandler(&log, nil)))
-	}()
-	until := func(s string) {
-		t.Helper()
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for give := time.Now().Add(time.Minute); !log.has(s); <-tick.C {
-			if time.Now().After(give) { // only against hanging
-				t.Fatalf("the log never had %q", s)
-			}
-		}
-	}
-	if got := call(); got != `"/old"` {
+	r := reloads(t, path, "shop", "get")
+	if got := r.call(); got != `"/old"` {
 		t.Errorf("at first %s", got)
 	}
 	write("get: {method: GET, path: /new}")
-	until("are reloaded")
-	if got := call(); got != `"/new"` {
+	r.until("are reloaded", 1)
+	if got := r.call(); got != `"/new"` {
 		t.Errorf("after the change %s", got)
 	}
 	write("get: {method: GOT, path: /worse}")
-	until("Did you mean")
+	r.until("Did you mean", 1)
 	write("put: {method: PUT, path: /other}")
-	until("restart the worker")
-	if got := call(); got != `"/new"` {
+	r.until("restart the worker", 1)
+	if got := r.call(); got != `"/new"` {
 		t.Errorf("after bad files %s", got)
 	}
-	stop()
-	<-ended
 }
