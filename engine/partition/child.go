@@ -66,7 +66,7 @@ func (p *Partition) childStart(e *entry, r *record.Record, c *record.ChildStart)
 	switch {
 	case got.Event != nil:
 		child := &entry{state: machine.NewState(r.WorkflowID, c.Run), def: def, coded: coded}
-		p.cache.put(child)
+		p.cache.put(child, p.now)
 		p.batch.Counts.Started++
 		got.Event.(*record.RunStarted).Build = p.cfg.Build
 		return p.first(child, got.Event)

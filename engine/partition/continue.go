@@ -27,7 +27,7 @@ func (p *Partition) goOn(old *entry, event uint64, b *record.RunContinued, carri
 		started.Version = e.def.Version()
 	}
 	p.keepPast(old)
-	p.cache.put(e)
+	p.cache.put(e, p.now)
 	p.batch.Counts.Started++
 	return p.first(e, started, carried...)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -15,11 +16,13 @@ import (
 	"github.com/odradek/odradek/statestore"
 )
 
-// Bounds of what a parked run takes: cached, with its code's stack, and beyond the cache.
-// The frames of a run that waits do not fit into a stack of 2 KB, so that it has the next
-// one, of 4 KB; its state takes about 1 KB.
+// Bounds of what a parked run takes: in the cache; there while its code is kept too, for
+// the first seconds of a wait; and beyond the cache. The state takes 1.7 KB. The frames of code
+// that waits do not fit into a stack of 2 KB, so that it has the next one, of 4 KB, and what
+// belongs to it takes 1 KB.
 const (
-	parkedBytesMax = 5600
+	cachedBytesMax = 1900
+	withCodeMax    = 7200
 	coldBytesMax   = 200
 )
 
@@ -28,9 +31,14 @@ const (
 func TestParkedRunsTakeLittleMemory(t *testing.T) {
 	const runs = 20_000
 	for name, c := range map[string]struct {
-		cache int
-		most  int64
-	}{"cached": {runs, parkedBytesMax}, "not cached": {-1, coldBytesMax}} {
+		cache  int
+		parked time.Duration
+		most   int64
+	}{
+		"cached":     {runs, time.Minute, cachedBytesMax},
+		"with code":  {runs, 0, withCodeMax},
+		"not cached": {-1, 0, coldBytesMax},
+	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, c.cache)
 			h.p.Close()
@@ -50,7 +58,11 @@ func TestParkedRunsTakeLittleMemory(t *testing.T) {
 					h.changelog, h.internal = nil, nil
 				}
 			}
-			park(0, runs) // what is allocated once, and Pebble's memtables
+			park(0, runs)              // what is allocated once, and Pebble's memtables
+			for range runs / restMax { // and what is left takes its time
+				h.p.Rest(h.now.Add(c.parked))
+				c.parked += restEvery
+			}
 			before := inUse(h.store)
 			var got int64
 			if c.cache > 0 {
@@ -67,6 +79,54 @@ func TestParkedRunsTakeLittleMemory(t *testing.T) {
 			t.Logf("a run takes %d bytes", got)
 			runtime.KeepAlive(h)
 		})
+	}
+}
+
+// TestCodeIsKeptAsLongAsItPays: the code of a run that waits is left after a time that grows
+// with its history; the state stays, and the next input finds both.
+func TestCodeIsKeptAsLongAsItPays(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 10)
+	h.batch(t, func() {
+		h.step(t, "start short sum 1")
+		h.step(t, "start long sum 1")
+		for range 20 {
+			h.step(t, "signal long more 1")
+		}
+	})
+	hasCode := func(want ...string) {
+		t.Helper()
+		var got []string
+		for id, e := range h.p.cache.byID {
+			if e.live != nil {
+				got = append(got, id)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, want) || h.p.cache.len() != 2 {
+			t.Errorf("%v have code, not %v; %d are cached", got, want, h.p.cache.len())
+		}
+	}
+	waits := func(d time.Duration) {
+		h.now = h.now.Add(d)
+		h.p.Rest(h.now)
+	}
+	waits(codeKeptMin - time.Millisecond)
+	hasCode("long", "short")
+	waits(restEvery)
+	hasCode("long")
+	waits(time.Duration(h.p.cache.byID["long"].state.Run.Events) * codeKeptPerEvent)
+	hasCode()
+	b := h.batch(t, func() {
+		h.step(t, "signal short more 41")
+		h.now = h.now.Add(time.Hour)
+	})
+	if b.Counts.Replays != 1 {
+		t.Errorf("%d replays", b.Counts.Replays)
+	}
+	hasCode("short")
+	b = h.batch(t, func() { h.due(t) })
+	if len(b.Closed) != 2 || b.Counts.Replays != 1 { // short's code is there
+		t.Errorf("%d runs closed, %d replays", len(b.Closed), b.Counts.Replays)
 	}
 }
 

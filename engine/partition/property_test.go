@@ -49,6 +49,10 @@ func TestBatchesDoNotMatter(t *testing.T) {
 				if len(flight) == 0 && rapid.IntRange(0, 9).Draw(rt, "lose") == 0 {
 					many.reopen(t)
 				}
+				if rapid.IntRange(0, 4).Draw(rt, "rest") == 0 { // as if much time had passed
+					many.p.cache.rested = 0
+					many.p.Rest(many.now.Add(2 * time.Hour))
+				}
 				many.p.Begin(many.now)
 				for n := rapid.IntRange(1, 5).Draw(rt, "batch"); n > 0 && i < len(records); n, i = n-1, i+1 {
 					if err := many.p.Step(records[i]); err != nil {

@@ -70,7 +70,7 @@ func (p *Partition) Step(r *record.Record) error {
 
 // load finds the workflow's current run; nil if the workflow is unknown.
 func (p *Partition) load(workflowID string) (*entry, error) {
-	if e := p.cache.get(workflowID); e != nil {
+	if e := p.cache.get(workflowID, p.now); e != nil {
 		if e.state.Gone && e.state.Summary == nil {
 			return nil, nil // its summary went in a batch that is in flight
 		}
@@ -85,7 +85,7 @@ func (p *Partition) load(workflowID string) (*entry, error) {
 	}
 	e := &entry{state: s}
 	e.def, e.coded = p.definition(s.Run.Type, s.Run.Version)
-	p.cache.put(e)
+	p.cache.put(e, p.now)
 	return e, nil
 }
 
@@ -127,7 +127,7 @@ func (p *Partition) start(e *entry, r *record.Record, c *record.Start) error {
 		}
 		run = record.DeriveRunID(r.WorkflowID, r.Origin, at)
 		e = &entry{state: machine.NewState(r.WorkflowID, run), def: def, coded: coded}
-		p.cache.put(e)
+		p.cache.put(e, p.now)
 		p.batch.Counts.Started++
 		if err := p.first(e, got.Event); err != nil {
 			return err

@@ -327,7 +327,8 @@ func (c *counter) Abandon() {
 		c.abandon()
 	}
 }
-func (c *counter) Close() {}
+func (c *counter) Close()             {}
+func (c *counter) Rest(record.Millis) {}
 
 func runOf(key string) record.RunID {
 	var id record.RunID

@@ -25,6 +25,7 @@ type Stepper interface {
 	NextDue() (record.Millis, bool, error)
 	Size() (inputs, bytes int)
 	Finish() *partition.Batch
+	Rest(now record.Millis)
 	Settled(b *partition.Batch)
 	Undeliverable(topic record.Topic, service, code, detail string)
 	Condemn(run record.RunID, code, detail string)

@@ -22,6 +22,7 @@ func (t *tenure) step() (*batch, error) {
 		return nil, err
 	}
 	now := t.now()
+	t.stepper.Rest(now)
 	due, ok, err := t.stepper.NextDue()
 	if err != nil {
 		return nil, err
