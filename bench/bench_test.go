@@ -94,6 +94,29 @@ func TestRawRecordsAreTheEngines(t *testing.T) {
 	}
 }
 
+// TestRawLocalTasks: local tasks have no records of their own; their answers come after the
+// commit, and the workflow closes with the last.
+func TestRawLocalTasks(t *testing.T) {
+	t.Parallel()
+	templates := newTemplates("ns", localLoad)
+	inputs := []rawInput{{[]byte(workflowID(1)), 0}, {[]byte(workflowID(2)), 0}}
+	topics := map[string]int{}
+	for turns := 0; len(inputs) > 0; turns++ {
+		for _, k := range batch(templates, inputs, 0) {
+			topics[k.Topic]++
+			if events, err := codec.DecodeChunk(k.Value); k.Topic == "ns.changelog" && err == nil && len(events) == 2 && turns < localLoad.steps {
+				if d, ok := events[1].Body.(*record.LocalScheduled); !ok || len(d.Input) != payloadBytes {
+					t.Errorf("turn %d decides %+v", turns, events[1].Body)
+				}
+			}
+		}
+		inputs = localLoad.answered(inputs)
+	}
+	if topics["ns.changelog"] != 2*4+4 || topics["ns.history"] != 2*2 || len(topics) != 2 {
+		t.Errorf("%v", topics)
+	}
+}
+
 func TestResult(t *testing.T) {
 	t.Parallel()
 	at := func(engine, raw, bytes float64) (point, point) {

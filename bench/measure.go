@@ -79,12 +79,12 @@ func (p pairs) count(ctx context.Context, b *bed, n int, res *result) error {
 	if len(p.partitions) > 1 {
 		suffix = fmt.Sprintf("-%dp", n)
 	}
-	eng, err := b.open(ctx, sideSpec{name: "engine" + suffix, load: p.load, partitions: n, engine: roleEngine, worker: roleWorker, client: roleClient})
+	eng, err := b.open(ctx, sideSpec{name: "engine" + suffix, load: p.load, partitions: n, engine: roleEngine, worker: p.load.worker(roleWorker), client: roleClient})
 	if err != nil {
 		return err
 	}
 	defer func() { eng.close() }()
-	raw, err := b.open(ctx, sideSpec{name: "raw" + suffix, load: p.load, partitions: n, engine: roleRawEngine, worker: roleRawWorker, client: roleRawClient})
+	raw, err := b.open(ctx, sideSpec{name: "raw" + suffix, load: p.load, partitions: n, engine: roleRawEngine, worker: p.load.worker(roleRawWorker), client: roleRawClient})
 	if err != nil {
 		return err
 	}

@@ -87,20 +87,90 @@ func (s side) rawEngine(ctx context.Context) error {
 
 // rawTxn is a producer, and the transaction that it has open.
 type rawTxn struct {
-	id string
-	cl *kgo.Client
+	id    string
+	cl    *kgo.Client
+	local []rawInput // what its commit lets go on
+}
+
+// rawInput is what a workflow goes on with.
+type rawInput struct {
+	workflow []byte
+	turn     int // from 0: the start
+}
+
+// rawInputs are those of a lane: what is fetched, and, of local tasks, the answers, which
+// are there once the transaction that asked for them has been committed.
+type rawInputs struct {
+	cl   *kgo.Client
+	more chan []rawInput // nil: there are no local tasks
+	rest []rawInput
+}
+
+func (in *rawInputs) poll(ctx context.Context) ([]rawInput, error) {
+	fetched := in.cl.PollRecords(ctx, rawBatchMax)
+	out := make([]rawInput, 0, fetched.NumRecords())
+	fetched.EachRecord(func(k *kgo.Record) { out = append(out, rawInput{k.Key, turnOf(k.Headers) + 1}) })
+	return out, fetched.Err()
+}
+
+// fetch polls beside the batches.
+func (in *rawInputs) fetch(ctx context.Context) error {
+	for {
+		got, err := in.poll(ctx)
+		if err == nil {
+			err = in.put(ctx, got)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (in *rawInputs) put(ctx context.Context, more []rawInput) error {
+	if len(more) == 0 {
+		return nil
+	}
+	select {
+	case in.more <- more:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// next is the next batch: what is there, at least one.
+func (in *rawInputs) next(ctx context.Context) ([]rawInput, error) {
+	if in.more == nil {
+		return in.poll(ctx)
+	}
+	for len(in.rest) == 0 || len(in.more) > 0 && len(in.rest) < rawBatchMax {
+		select {
+		case more := <-in.more:
+			in.rest = append(in.rest, more...)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	n := min(len(in.rest), rawBatchMax)
+	got := in.rest[:n:n]
+	in.rest = in.rest[n:]
+	return got, nil
 }
 
 func (s side) rawLane(ctx context.Context, p int32) error {
 	at := map[int32]kgo.Offset{p: kgo.NewOffset().AtStart()}
-	in, err := s.kafka(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+	cl, err := s.kafka(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 		s.names().Topic(record.TopicCommands): at, s.names().Topic(record.TopicEvents): at,
 	}))
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer cl.Close()
 	const producers = 3
+	in := &rawInputs{cl: cl}
+	if s.load.local {
+		in.more = make(chan []rawInput, producers)
+	}
 	free, full := make(chan rawTxn, producers), make(chan rawTxn, producers)
 	for i := range producers {
 		id := s.names().TransactionalID(p, i)
@@ -109,7 +179,7 @@ func (s side) rawLane(ctx context.Context, p int32) error {
 			return err
 		}
 		defer cl.Close()
-		free <- rawTxn{id, cl}
+		free <- rawTxn{id: id, cl: cl}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { // transactions end in the order of the batches
@@ -120,6 +190,9 @@ func (s side) rawLane(ctx context.Context, p int32) error {
 					return err
 				}
 				free <- t
+				if err := in.put(ctx, t.local); err != nil {
+					return err
+				}
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -128,8 +201,8 @@ func (s side) rawLane(ctx context.Context, p int32) error {
 	g.Go(func() error {
 		templates := newTemplates(s.namespace, s.load)
 		for {
-			fetched := in.PollRecords(ctx, rawBatchMax)
-			if err := fetched.Err(); err != nil {
+			inputs, err := in.next(ctx)
+			if err != nil {
 				return err
 			}
 			var t rawTxn
@@ -138,32 +211,50 @@ func (s side) rawLane(ctx context.Context, p int32) error {
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			if err := t.write(ctx, batch(templates, fetched, p)); err != nil {
+			if err := t.write(ctx, batch(templates, inputs, p)); err != nil {
 				return err
 			}
+			t.local = s.load.answered(inputs)
 			full <- t
 		}
 	})
+	if s.load.local {
+		g.Go(func() error { return in.fetch(ctx) })
+	}
 	return g.Wait()
 }
 
+// answered are the inputs that a transaction's local tasks become.
+func (w workload) answered(inputs []rawInput) []rawInput {
+	if !w.local {
+		return nil
+	}
+	out := make([]rawInput, 0, len(inputs))
+	for _, in := range inputs {
+		if in.turn < w.steps {
+			out = append(out, rawInput{in.workflow, in.turn + 1})
+		}
+	}
+	return out
+}
+
 // batch is what an engine writes for these inputs.
-func batch(templates *templates, fetched kgo.Fetches, p int32) []*kgo.Record {
-	out := make([]*kgo.Record, 0, 3*fetched.NumRecords()+1)
-	fetched.EachRecord(func(k *kgo.Record) {
+func batch(templates *templates, inputs []rawInput, p int32) []*kgo.Record {
+	out := make([]*kgo.Record, 0, 3*len(inputs)+1)
+	for _, in := range inputs {
 		r := templates.any()
-		turn := turnOf(k.Headers) + 1
-		key := codec.AppendChunkKey(nil, string(k.Key), r.run, uint32(turn+1))
-		out = append(out, of(&r.chunks[turn], key, p))
-		if turn == 0 {
-			out = append(out, of(&r.started, k.Key, p))
+		key := codec.AppendChunkKey(nil, string(in.workflow), r.run, uint32(in.turn+1))
+		out = append(out, of(&r.chunks[in.turn], key, p))
+		if in.turn == 0 {
+			out = append(out, of(&r.started, in.workflow, p))
 		}
-		if turn < len(r.tasks) {
-			out = append(out, of(&r.tasks[turn], k.Key, p))
-		} else {
-			out = append(out, of(&r.closed, k.Key, p))
+		if in.turn < len(r.tasks) {
+			out = append(out, of(&r.tasks[in.turn], in.workflow, p))
 		}
-	})
+		if in.turn == len(r.chunks)-1 {
+			out = append(out, of(&r.closed, in.workflow, p))
+		}
+	}
 	at := &templates.any().at
 	return append(out, of(at, at.Key, p))
 }

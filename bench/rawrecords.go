@@ -18,7 +18,7 @@ import (
 type rawRecords struct {
 	run     record.RunID
 	command kgo.Record   // client: start
-	tasks   []kgo.Record // engine: after the start and each event but the last
+	tasks   []kgo.Record // engine: after the start and each event but the last; none of local ones
 	chunks  []kgo.Record // engine: of each turn
 	started kgo.Record   // engine: history
 	closed  kgo.Record   // engine: history
@@ -60,7 +60,11 @@ func newRawRecords(namespace string, w workload, n int, payload func() []byte) *
 	no := uint64(1)
 	for turn := range w.steps + 1 {
 		var decision record.HistoryBody = &record.RunCompleted{Result: payload(), Retain: retention}
-		if turn < w.steps {
+		switch {
+		case turn < w.steps && w.local:
+			input := payload()
+			decision = &record.LocalScheduled{Name: operation, Input: input, InputHash: codec.Hash(input)}
+		case turn < w.steps:
 			decision = &record.TaskScheduled{Service: service, Operation: operation, Input: payload()}
 		}
 		events := []record.HistoryEvent{{No: no, At: now, Body: input}, {No: no + 1, At: now, Body: decision}}
@@ -74,7 +78,9 @@ func newRawRecords(namespace string, w workload, n int, payload func() []byte) *
 		}
 		if turn < w.steps {
 			task := record.TaskRow{No: no + 1, Service: service, Operation: operation}
-			r.tasks = append(r.tasks, kafkaRecord(names, codec.EncodeTask(&run, &task, 1, payload(), nil)))
+			if !w.local {
+				r.tasks = append(r.tasks, kafkaRecord(names, codec.EncodeTask(&run, &task, 1, payload(), nil)))
+			}
 			input = &record.HistoryTaskCompleted{Task: task.No, Result: payload()}
 		}
 		no += 2

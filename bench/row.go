@@ -22,6 +22,7 @@ type row struct {
 func rows() []row {
 	return []row{
 		pairs{name: "chain-external", load: chainLoad, levels: []int{1, 64, 1000, 4000}}.row("three tasks of a Go worker, one after the other"),
+		pairs{name: "chain-local", load: localLoad, levels: []int{1, 1000, 4000}}.row("three local tasks, one after the other"),
 		pairs{name: "empty", load: emptyLoad, levels: []int{1, 1000, 4000}}.row("a workflow with no task, from start to result"),
 		pairs{name: "rf3", load: chainLoad, brokers: 3, levels: []int{1, 1000}}.row("the chain on three brokers, three replicas, two in sync"),
 		pairs{name: "partitions", load: chainLoad, partitions: []int{1, 4, 16, 64}, levels: []int{1000}}.row("the chain on 1, 4, 16 and 64 partitions of one instance"),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,19 +22,29 @@ const (
 	operation = "do"
 )
 
-// workload is what both sides carry out: a workflow of so many external tasks, one
-// after the other.
+// workload is what both sides carry out: a workflow of so many tasks, one after the
+// other: a worker's, or local ones.
 type workload struct {
 	name  string // the workflow type
 	steps int
+	local bool
 }
 
 // The workloads of the rows.
 var (
-	chainLoad = workload{"chain", 3}
-	emptyLoad = workload{"empty", 0}
-	workloads = []workload{chainLoad, emptyLoad}
+	chainLoad = workload{name: "chain", steps: 3}
+	localLoad = workload{name: "local", steps: 3, local: true}
+	emptyLoad = workload{name: "empty"}
+	workloads = []workload{chainLoad, localLoad, emptyLoad}
 )
+
+// worker is the role that answers the tasks.
+func (w workload) worker(role string) string {
+	if w.local {
+		return ""
+	}
+	return role
+}
 
 func workloadOf(name string) (workload, error) {
 	for _, w := range workloads {
@@ -44,20 +55,30 @@ func workloadOf(name string) (workload, error) {
 	return workload{}, fmt.Errorf("there is no workload %q", name)
 }
 
-var step = workflow.NewTask[string, string](service, operation)
+// The tasks have their answers ready.
+var (
+	step      = workflow.NewTask[string, string](service, operation)
+	localStep = workflow.NewLocalTask(operation, func(context.Context, string) (string, error) { return localResults().text(), nil })
+
+	localResults = sync.OnceValue(newPayloads)
+)
 
 // definition is the workload in the product's language.
 func (w workload) definition() workflow.Definition {
 	return workflow.Define(w.name, func(ctx workflow.Context, in string) (string, error) {
 		for range w.steps {
-			out, err := step.Run(ctx, in)
+			run := step.Run
+			if w.local {
+				run = localStep.Run
+			}
+			out, err := run(ctx, in)
 			if err != nil {
 				return "", err
 			}
 			in = out
 		}
 		return in, nil
-	}, step)
+	}, step, localStep)
 }
 
 // Workflow types that wait: for a moment, and for a signal that never comes.
