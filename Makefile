@@ -18,7 +18,7 @@ generate:
 verify: generate
 	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
 
-.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples drill-weak-service drill-outages drill-limit controls integration bench
+.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples drill-weak-service drill-outages drill-limit controls integration bench cost
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -68,6 +68,9 @@ drill-kill:
 # The last line on standard output is one JSON object; not ok is exit 1. Without ROW all
 # rows but the long ones. QUICK=1 is a look that writes no results; PROFILE=DIR takes
 # profiles too.
+cost:
+	$(MAKE) --no-print-directory bench ROW=cost
+
 bench:
 	go build -o bin/ ./bench ./cmd/svcworker
 	bin/bench -row $(ROW) $(if $(QUICK),-quick) $(if $(PROFILE),-profile $(PROFILE)) $(if $(REPS),-reps $(REPS))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -195,5 +197,52 @@ func TestEveryRowHasGoals(t *testing.T) {
 		if _, err := goalsOf("goals.json", r.name); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestCostPage: docs/cost.md shows what was measured last.
+func TestCostPage(t *testing.T) {
+	t.Parallel()
+	var r struct {
+		Began   time.Time
+		Cores   int
+		Figures map[string]float64
+	}
+	b, err := os.ReadFile("results/cost.json")
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/cost.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := costPage(string(page), r.Figures, r.Began, r.Cores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want != string(page) {
+		t.Error("docs/cost.md does not show bench/results/cost.json: run make cost")
+	}
+	for _, broken := range []string{"", costBegin} {
+		if _, err := costPage(broken, r.Figures, r.Began, r.Cores); err == nil {
+			t.Errorf("%q is a page", broken)
+		}
+	}
+	if _, err := costPage(string(page), nil, r.Began, r.Cores); err == nil {
+		t.Error("a result with nothing is a table")
+	}
+}
+
+func TestParseMetrics(t *testing.T) {
+	t.Parallel()
+	got, err := parseMetrics(strings.NewReader("# HELP a b\n# TYPE a counter\na{x=\"1 2\"} 3\na{x=\"2\"} 4.5\nb 1e+06\n"))
+	if err != nil || got["a"] != 7.5 || got["b"] != 1e6 || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := parseMetrics(strings.NewReader("a b\n")); err == nil {
+		t.Error("a word is a value")
 	}
 }

@@ -275,6 +275,9 @@ func (r *result) write() error {
 		if err := os.WriteFile(base+".md", []byte(report), 0o644); err != nil {
 			return err
 		}
+		if r.Row == rowCost && r.Valid {
+			return r.writeCosts()
+		}
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ func rows() []row {
 		pairs{name: "rf3", load: chainLoad, brokers: 3, levels: []int{1, 1000}}.row("the chain on three brokers, three replicas, two in sync"),
 		pairs{name: "partitions", load: chainLoad, partitions: []int{1, 4, 16, 64}, levels: []int{1000}}.row("the chain on 1, 4, 16 and 64 partitions of one instance"),
 		chainHTTPRow(),
+		costRow(),
 		timersRow(),
 		takeoverRow(),
 		scaleOutRow(),

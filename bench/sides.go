@@ -29,6 +29,7 @@ type running struct {
 	profile map[string]string
 	procs   *proc.Group
 	running []*proc.Process // but the client
+	metrics string          // address of the first engine's
 	bare    bool            // no topics: nothing of it is counted by the broker
 	client  *clientProcess
 	started int // workflows, over all loads
@@ -73,8 +74,8 @@ func (b *bed) topics(ctx context.Context, namespace string, partitions int) erro
 }
 
 // engineArgs run the shipped engine with its defaults.
-func (b *bed) engineArgs(namespace, dataDir string) []string {
-	return append([]string{roleEngine, "run", "--data-dir", dataDir, "--api-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, b.common(namespace)...)
+func (b *bed) engineArgs(namespace, dataDir, admin string) []string {
+	return append([]string{roleEngine, "run", "--data-dir", dataDir, "--api-listen", "127.0.0.1:0", "--admin-listen", admin}, b.common(namespace)...)
 }
 
 // open makes a side's topics and starts its processes.
@@ -96,10 +97,16 @@ func (b *bed) open(ctx context.Context, spec sideSpec) (*running, error) {
 		args, role := of(spec.engine), spec.engine
 		if spec.engine == roleEngine {
 			dir := spec.name
+			admin, err := freeAddr()
+			if err != nil {
+				return nil, err
+			}
 			if i > 0 {
 				dir, role = fmt.Sprintf("%s.%d", dir, i), fmt.Sprint(role, i)
+			} else {
+				r.metrics = admin
 			}
-			args = b.engineArgs(spec.name, filepath.Join(b.dir, dir))
+			args = b.engineArgs(spec.name, filepath.Join(b.dir, dir), admin)
 		}
 		if err := b.start(r, role, args); err != nil {
 			return nil, err

@@ -113,7 +113,7 @@ type tookOver struct {
 // dead one's session has to end first, which is not part of the takeover.
 func (b *bed) restart(ctx context.Context, r *running, rep int, what string) (tookOver, error) {
 	role := fmt.Sprintf("%s-%s-%d", roleEngine, what, rep)
-	if err := b.start(r, role, b.engineArgs(r.namespace, filepath.Join(b.dir, r.namespace))); err != nil {
+	if err := b.start(r, role, b.engineArgs(r.namespace, filepath.Join(b.dir, r.namespace), "127.0.0.1:0")); err != nil {
 		return tookOver{}, err
 	}
 	log := filepath.Join(b.dir, r.name+"-"+role+".log")

@@ -98,6 +98,9 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 	for _, w := range warnings {
 		log.Warn(w)
 	}
+	metrics := telemetry.NewEngine(log.Logger)
+	metrics.Build(cfg.build())
+	opts = append(opts, kafka.Count(metrics.Kafka))
 	client := func(more ...kafka.Opt) (*kafka.Client, error) {
 		return kafka.NewClient(append(append([]kafka.Opt{}, opts...), more...)...)
 	}
@@ -111,8 +114,6 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 		return usage(fmt.Errorf("api.listen: %w: choose another address", err))
 	}
 	defer apiListener.Close()
-	metrics := telemetry.NewEngine(log.Logger)
-	metrics.Build(cfg.build())
 	host, _ := os.Hostname()
 	pc := processor.Config{
 		InstanceID:     fmt.Sprintf("%s-%d-%s", host, os.Getpid(), suffix()),

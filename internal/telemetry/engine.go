@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/odradek/odradek/engine/processor"
+	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/internal/pulse"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
@@ -39,6 +40,7 @@ type Engine struct {
 	log      *slog.Logger
 	metrics  *laneMetrics
 	requests *requestMetrics
+	kafka    func(kafka.Request)
 	info     *prometheus.GaugeVec
 	instance atomic.Pointer[Instance]
 	pulse    *pulse.Pulse
@@ -60,10 +62,13 @@ const pulseLate = time.Minute
 // NewEngine makes the telemetry of an instance. A nil logger is silent.
 func NewEngine(log *slog.Logger) *Engine {
 	r := newRegistry("instance")
-	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), requests: newRequestMetrics(r), info: r.build(), pulse: pulse.New(pulseLate, nil), lanes: map[int32]*lane{}}
+	e := &Engine{reg: r, log: orSilent(log), metrics: newLaneMetrics(r), requests: newRequestMetrics(r), kafka: kafkaRequests(r), info: r.build(), pulse: pulse.New(pulseLate, nil), lanes: map[int32]*lane{}}
 	r.MustRegister(newLaneStates(r, &e.instance), newStores(r, &e.instance))
 	return e
 }
+
+// Kafka counts a request to Kafka: kafka.Count.
+func (e *Engine) Kafka(r kafka.Request) { e.kafka(r) }
 
 // Build names the build in the metrics.
 func (e *Engine) Build(version string) {

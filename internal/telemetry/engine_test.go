@@ -21,6 +21,7 @@ import (
 	"github.com/odradek/odradek/engine/partition"
 	"github.com/odradek/odradek/engine/processor"
 	"github.com/odradek/odradek/httpapi"
+	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/statestore"
 )
@@ -72,6 +73,9 @@ func full(t *testing.T, log *slog.Logger) *Engine {
 	l.Purged(processor.PurgeInfo{Topic: "shop.events", Partition: 3, Err: errText})
 	l.Warning(processor.WarningInfo{What: "report", Err: errText})
 	e.Request(httpapi.RequestInfo{Operation: "GET /v1/workflows/{id}", Status: 404, Code: "run_not_found", Elapsed: time.Second})
+
+	e.Kafka(kafka.Request{Name: "produce", Written: 100, Read: 30})
+	e.Kafka(kafka.Request{Name: "produce", Written: 50, Failed: true})
 
 	store, err := statestore.Open(statestore.Config{Dir: "3", Cluster: "c", Partition: 3, FS: vfs.NewMem()})
 	if err != nil {
@@ -166,7 +170,7 @@ func checkNames(t *testing.T, reg registry, components string) {
 
 func TestEngineNames(t *testing.T) {
 	t.Parallel()
-	checkNames(t, full(t, nil).reg, "instance|lane|store|api")
+	checkNames(t, full(t, nil).reg, "instance|lane|store|api|kafka")
 }
 
 func TestEngineValues(t *testing.T) {
@@ -184,6 +188,10 @@ func TestEngineValues(t *testing.T) {
 		`odradek_instance_warnings_total 1`,
 		`odradek_instance_purges_total{outcome="failed",topic="shop.events"} 1`,
 		`odradek_instance_purges_total{outcome="ok",topic="shop.events"} 1`,
+		`odradek_kafka_requests_total{request="produce"} 2`,
+		`odradek_kafka_failed_requests_total{request="produce"} 1`,
+		`odradek_kafka_request_bytes_total{request="produce"} 150`,
+		`odradek_kafka_response_bytes_total{request="produce"} 30`,
 		`odradek_lane_commit_seconds_sum 0.06`,
 		`odradek_lane_step_seconds_sum 0.01`,
 		`odradek_lane_add_seconds_sum 0.011`,
