@@ -32,6 +32,7 @@ func rows() []row {
 		takeoverRow(),
 		scaleOutRow(),
 		parkedRow(),
+		sizeRow(),
 		soakRow(),
 	}
 }

@@ -71,7 +71,7 @@ func (b *bed) takeover(ctx context.Context, runs int) (*result, error) {
 		if err := r.engine().Kill(); err != nil {
 			return nil, err
 		}
-		w, err := b.restart(ctx, r, rep, "warm")
+		w, err := b.restart(ctx, r, rep, "warm", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func (b *bed) takeover(ctx context.Context, runs int) (*result, error) {
 		if err != nil {
 			return nil, err
 		}
-		k, err := b.restart(ctx, r, rep, "cold")
+		k, err := b.restart(ctx, r, rep, "cold", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
@@ -111,9 +111,9 @@ type tookOver struct {
 
 // restart starts the engine again and waits until it has taken its partition over. The
 // dead one's session has to end first, which is not part of the takeover.
-func (b *bed) restart(ctx context.Context, r *running, rep int, what string) (tookOver, error) {
+func (b *bed) restart(ctx context.Context, r *running, rep int, what, admin string) (tookOver, error) {
 	role := fmt.Sprintf("%s-%s-%d", roleEngine, what, rep)
-	if err := b.start(r, role, b.engineArgs(r.namespace, filepath.Join(b.dir, r.namespace), "127.0.0.1:0")); err != nil {
+	if err := b.start(r, role, b.engineArgs(r.namespace, filepath.Join(b.dir, r.namespace), admin)); err != nil {
 		return tookOver{}, err
 	}
 	log := filepath.Join(b.dir, r.name+"-"+role+".log")
