@@ -79,7 +79,7 @@ func newRawRecords(namespace string, w workload, n int, payload func() []byte) *
 		if turn < w.steps {
 			task := record.TaskRow{No: no + 1, Service: service, Operation: operation}
 			if !w.local {
-				r.tasks = append(r.tasks, kafkaRecord(names, codec.EncodeTask(&run, &task, 1, payload(), nil)))
+				r.tasks = append(r.tasks, kafkaRecord(names, codec.EncodeTask(&run, &task, &record.AttemptRow{Open: 1}, payload())))
 			}
 			input = &record.HistoryTaskCompleted{Task: task.No, Result: payload()}
 		}

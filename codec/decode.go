@@ -46,6 +46,7 @@ const (
 	CodeTaskMissing       = "task_missing"
 	CodeTaskInvalid       = "task_invalid"
 	CodeAttemptInvalid    = "attempt_invalid"
+	CodeAfterInvalid      = "after_invalid"
 	CodeFailureInvalid    = "failure_invalid"
 	CodeReasonInvalid     = "reason_invalid"
 	CodeRunInvalid        = "run_invalid"
@@ -419,28 +420,49 @@ func decodeEvent(w *wire, value []byte) record.Body {
 	if err != nil {
 		return bad(CodeAttemptInvalid, "header %s is %q, not a number from 1: copy it from the task's record, or leave it out", HeaderAttempt, clip(w.attempt))
 	}
+	sending, err := parseAttempt(w.sending)
+	if err != nil {
+		return bad(CodeAttemptInvalid, "header %s is %q, not a number from 1: copy it from the task's record, or leave it out", HeaderSending, clip(w.sending))
+	}
 	switch string(w.event) {
 	case EventCompleted:
 		return &record.TaskCompleted{Task: task, Attempt: attempt, Result: value}
 	case EventStarted:
-		return &record.TaskBeat{Task: task, Attempt: attempt, Started: true}
+		return &record.TaskBeat{Task: task, Attempt: attempt, Sending: sending, Started: true}
 	case EventPending:
-		return &record.TaskBeat{Task: task, Attempt: attempt, Pending: true}
-	case EventHeartbeat:
-		if len(value) > detailsBytesMax {
-			return bad(CodePayloadTooLarge, "the details of a heartbeat have %d bytes, at most %d are allowed: store them elsewhere and send a reference", len(value), detailsBytesMax)
+		if w.after == nil {
+			return &record.TaskBeat{Task: task, Attempt: attempt, Sending: sending, Pending: true}
 		}
-		return &record.TaskBeat{Task: task, Attempt: attempt, Details: value}
+		after := parseMillis(w.after)
+		if after == 0 {
+			return bad(CodeAfterInvalid, "header %s is %q, not a number of milliseconds from 1: leave it out if somebody else answers the task", HeaderAfter, clip(w.after))
+		}
+		if why := checkDetails(value); why != nil {
+			return why
+		}
+		return &record.TaskBeat{Task: task, Attempt: attempt, Sending: sending, Pending: true, After: after, Details: value}
+	case EventHeartbeat:
+		if why := checkDetails(value); why != nil {
+			return why
+		}
+		return &record.TaskBeat{Task: task, Attempt: attempt, Sending: sending, Details: value}
 	}
-	e := &record.TaskFailed{Task: task, Attempt: attempt}
+	e := &record.TaskFailed{Task: task, Attempt: attempt, Sending: sending, Forget: string(w.forget) == "1"}
 	if why := decodeFailure(value, &e.Failure); why != nil {
 		return why
 	}
 	return e
 }
 
-// detailsBytesMax bounds the details of a heartbeat (machine.DetailsBytesMax).
+// detailsBytesMax bounds the details of a sign of life (machine.DetailsBytesMax).
 const detailsBytesMax = 16 << 10
+
+func checkDetails(value []byte) *record.Undecodable {
+	if len(value) > detailsBytesMax {
+		return bad(CodePayloadTooLarge, "the details have %d bytes, at most %d are allowed: store them elsewhere and send a reference", len(value), detailsBytesMax)
+	}
+	return nil
+}
 
 // decodeAnswer reads an event that somebody with a task's token has sent as a command.
 func decodeAnswer(w *wire, value []byte, reply bool) record.Body {

@@ -51,6 +51,8 @@ func TestWhatAProducerMaySend(t *testing.T) {
 			&record.TaskFailed{Task: task, Failure: record.Failure{Kind: "application", Message: "no", Retryable: true, RetryAfter: 1500 * time.Millisecond}}, 0},
 		"forwarded start":     {record.TopicInternal, hs("od-type", "a", "od-fwd", "commands/3/17/1/2"), `1`, &record.Start{Type: "a", Input: []byte("1")}, 2},
 		"pending":             {record.TopicEvents, hs("od-event", "pending", "od-task", taskText, "od-attempt", "2"), `{}`, &record.TaskBeat{Task: task, Attempt: 2, Pending: true}, 0},
+		"pending for a while": {record.TopicEvents, hs("od-event", "pending", "od-task", taskText, "od-attempt", "2", "od-sending", "3", "od-after-ms", "1500"), `{"n":1}`, &record.TaskBeat{Task: task, Attempt: 2, Sending: 3, Pending: true, After: 1500 * time.Millisecond, Details: []byte(`{"n":1}`)}, 0},
+		"failed, sending":     {record.TopicEvents, hs("od-event", "failed", "od-task", taskText, "od-sending", "3"), `{"message":"no"}`, &record.TaskFailed{Task: task, Sending: 3, Failure: record.Failure{Kind: "application", Message: "no"}}, 0},
 		"forwarded event":     {record.TopicInternal, hs("od-event", "completed", "od-task", taskText, "od-fwd", "events/3/17/1/1"), `1`, &record.TaskCompleted{Task: task, Result: []byte("1")}, 1},
 		"od-fwd elsewhere":    {record.TopicCommands, hs("od-type", "a", "od-fwd", "events/3/17/1/7"), `1`, &record.Start{Type: "a", Input: []byte("1")}, 0},
 		"a null as the value": {record.TopicCommands, hs("od-type", "a"), "null-value", &record.Start{Type: "a"}, 0},
@@ -122,6 +124,10 @@ func TestBadRecordsSayWhatAndHow(t *testing.T) {
 		"long task":             {record.TopicEvents, "w", "1", event("od-task", long), CodeTaskInvalid, "longer than any"},
 		"bad attempt":           {record.TopicEvents, "w", "1", event("od-task", taskText, "od-attempt", "first"), CodeAttemptInvalid, `"first"`},
 		"negative attempt":      {record.TopicEvents, "w", "1", event("od-task", taskText, "od-attempt", "-1"), CodeAttemptInvalid, "leave it out"},
+		"bad sending":           {record.TopicEvents, "w", "1", event("od-task", taskText, "od-sending", "last"), CodeAttemptInvalid, "od-sending"},
+		"bad pause":             {record.TopicEvents, "w", "1", hs("od-event", "pending", "od-task", taskText, "od-after-ms", "5s"), CodeAfterInvalid, `"5s"`},
+		"no pause":              {record.TopicEvents, "w", "1", hs("od-event", "pending", "od-task", taskText, "od-after-ms", "0"), CodeAfterInvalid, "leave it out"},
+		"long details":          {record.TopicEvents, "w", strings.Repeat("x", 17<<10), hs("od-event", "pending", "od-task", taskText, "od-after-ms", "1"), CodePayloadTooLarge, "16384"},
 		"failure not JSON":      {record.TopicEvents, "w", "it broke", failed, CodeFailureInvalid, "a failure as JSON, such as {"},
 		"failure null":          {record.TopicEvents, "w", "null", failed, CodeFailureInvalid, "say what happened"},
 		"failure empty":         {record.TopicEvents, "w", "", failed, CodeFailureInvalid, "such as {"},
@@ -254,25 +260,51 @@ func TestAProblemThatIsNotJSONTravelsAsText(t *testing.T) {
 func TestTasksRoundTrip(t *testing.T) {
 	t.Parallel()
 	row := &record.RunRow{WorkflowID: "order-1", Run: record.RunID{1}, Type: "billing"}
-	out := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, 3, []byte(`{"n":1}`), nil)
+	out := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, &record.AttemptRow{Open: 3}, []byte(`{"n":1}`))
 	if out.Topic != record.TopicTasks || out.Service != "payment" || out.Run != row.Run || out.WorkflowID != "order-1" {
 		t.Errorf("%+v", out)
 	}
 	got, err := DecodeTask(out.Key, out.Value, out.Headers)
 	id := record.TaskID{Run: row.Run, No: 7}
-	want := Task{WorkflowID: "order-1", Type: "billing", Operation: "request", Key: id.String(), ID: id, Attempt: 3, Input: []byte(`{"n":1}`)}
+	want := Task{WorkflowID: "order-1", Type: "billing", Operation: "request", Key: id.String(), ID: id, Attempt: 3, Sending: 1, Input: []byte(`{"n":1}`)}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 	// The idempotency key is the same on every attempt.
-	next := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, 4, nil, nil)
+	next := EncodeTask(row, &record.TaskRow{No: 7, Service: "payment", Operation: "request"}, &record.AttemptRow{Open: 4}, nil)
 	again, err := DecodeTask(next.Key, next.Value, next.Headers)
 	if err != nil || again.Key != got.Key || again.Attempt != 4 {
 		t.Errorf("attempt 4 has key %q, attempt 3 %q (%v)", again.Key, got.Key, err)
 	}
+	polled := EncodeTask(row, &record.TaskRow{No: 7, Operation: "request"}, &record.AttemptRow{Open: 4, Sending: 2, Details: []byte(`{"n":1}`)}, nil)
+	if again, err = DecodeTask(polled.Key, polled.Value, polled.Headers); err != nil || again.Sending != 2 || string(again.Details) != `{"n":1}` {
+		t.Errorf("a second sending is read as %+v, %v", again, err)
+	}
 	other, err := DecodeTask(out.Key, out.Value, append(out.Headers, hs("od-key", "K")...))
 	if err != nil || other.Key != "K" {
 		t.Errorf("od-key: %+v, %v", other, err)
+	}
+}
+
+// TestPollsRoundTrip: what a worker says of a sending is what the engine reads.
+func TestPollsRoundTrip(t *testing.T) {
+	t.Parallel()
+	task := record.TaskID{Run: record.RunID{1}, No: 7}
+	for _, want := range []record.Body{
+		&record.TaskBeat{Task: task, Attempt: 2, Sending: 3, Pending: true, After: time.Second, Details: []byte(`{"n":1}`)},
+		&record.TaskFailed{Task: task, Attempt: 2, Sending: 1, Forget: true, Failure: record.Failure{Kind: "http", Message: "no"}},
+	} {
+		var out record.Output
+		switch b := want.(type) {
+		case *record.TaskBeat:
+			out = EncodeBeat("w", b)
+		case *record.TaskFailed:
+			out = EncodeFailed("w", b)
+		}
+		got := Decode(KafkaRecord{Topic: record.TopicEvents, Key: out.Key, Value: out.Value, Headers: out.Headers})
+		if d := cmp.Diff(want, got.Body); d != "" {
+			t.Errorf("-want +got:\n%s", d)
+		}
 	}
 }
 
@@ -289,6 +321,7 @@ func TestTasksThatAreNone(t *testing.T) {
 		"no task":      {"w", hs("od-op", "a", "od-attempt", "1"), "od-task"},
 		"no attempt":   {"w", hs("od-op", "a", "od-task", taskText), "not a number from 1"},
 		"attempt 0":    {"w", hs("od-op", "a", "od-task", taskText, "od-attempt", "0"), "not a number from 1"},
+		"no sending":   {"w", hs(append(good, "od-sending", "x")...), "od-sending"},
 		"newer":        {"w", append(hs("od-v", "9"), hs(good...)...), "upgrade"},
 	} {
 		if _, err := DecodeTask([]byte(c.key), nil, c.headers); err == nil || !strings.Contains(err.Error(), c.says) {

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"github.com/odradek/odradek/record"
 )
@@ -9,7 +10,7 @@ import (
 // EncodeCompleted makes the record of a task's success. The caller sets the
 // partition.
 func EncodeCompleted(workflowID string, e *record.TaskCompleted) record.Output {
-	return event(workflowID, EventCompleted, e.Task, e.Attempt, e.Result)
+	return event(workflowID, EventCompleted, e.Task, e.Attempt, 0, e.Result)
 }
 
 // EncodeFailed makes the record of an attempt's failure. The caller sets the
@@ -23,16 +24,23 @@ func EncodeFailed(workflowID string, e *record.TaskFailed) record.Output {
 	if err != nil { // the problem was the only part that could fail
 		panic("codec: a failure has no JSON: " + err.Error())
 	}
-	return event(workflowID, EventFailed, e.Task, e.Attempt, value)
+	out := event(workflowID, EventFailed, e.Task, e.Attempt, e.Sending, value)
+	if e.Forget {
+		out.Headers = append(out.Headers, record.Header{Key: HeaderForget, Value: []byte("1")})
+	}
+	return out
 }
 
-func event(workflowID, event string, task record.TaskID, attempt uint32, value []byte) record.Output {
-	w := newHeaders(3, len(workflowID)+len(event)+taskIDLen+10)
+func event(workflowID, event string, task record.TaskID, attempt, sending uint32, value []byte) record.Output {
+	w := newHeaders(4, len(workflowID)+len(event)+taskIDLen+20)
 	key := w.key(workflowID)
 	w.text(HeaderEvent, event)
 	w.task(HeaderTask, task)
 	if attempt > 0 {
 		w.number(HeaderAttempt, uint64(attempt))
+	}
+	if sending > 0 {
+		w.number(HeaderSending, uint64(sending))
 	}
 	value = w.protoValue(value)
 	return record.Output{Topic: record.TopicEvents, Key: key, Value: value, Headers: w.hs, Run: task.Run, WorkflowID: workflowID}
@@ -47,7 +55,12 @@ func EncodeBeat(workflowID string, e *record.TaskBeat) record.Output {
 	case e.Pending:
 		name = EventPending
 	}
-	return event(workflowID, name, e.Task, e.Attempt, e.Details)
+	out := event(workflowID, name, e.Task, e.Attempt, e.Sending, e.Details)
+	if e.Pending && e.After > 0 {
+		ms := max(1, e.After.Milliseconds())
+		out.Headers = append(out.Headers, record.Header{Key: HeaderAfter, Value: strconv.AppendInt(nil, ms, 10)})
+	}
+	return out
 }
 
 // EncodeAnswer makes a command of an event that somebody with a task's token sends. The

@@ -94,7 +94,7 @@ func goldenRows() []record.Row {
 	e.PutCommand(r, &record.CommandRow{CommandID: "c1", Event: 1})
 	e.PutDue(record.Due{At: at + 77, Kind: record.DueTimer, WorkflowID: "order-1", Run: run, No: 7})
 	e.PutListing(r)
-	e.PutAttempt(r, &record.AttemptRow{Task: 6, Open: 2, NextAt: at + 9, Last: as})
+	e.PutAttempt(r, &record.AttemptRow{Task: 6, Open: 2, NextAt: at + 9, Last: as, OutAt: at + 2, BeatAt: at + 3, Pending: true, Sending: 4, Details: []byte("40")})
 	e.PutStuck(r, &record.StuckRow{Code: "panic", Detail: "why", Since: at, Build: "b1", Tries: 2, RetryAt: record.Never, TurnOpen: true, EventNext: 12})
 	e.PutInbox(r, &record.InboxRow{No: 1, Signal: &record.Signal{CommandID: "c", Name: "s", Payload: []byte("p"), Reply: true}})
 	e.PutInbox(r, &record.InboxRow{No: 2, Completed: &record.TaskCompleted{Task: task, Attempt: 2, Result: []byte("r")}})

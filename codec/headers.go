@@ -26,7 +26,8 @@ const (
 	HeaderStarted        = "od-started"      // 1: the engine wants to know when the attempt begins
 	HeaderTimeout        = "od-timeout-ms"   // of the attempt, where the workflow's code limits it
 	HeaderHeartbeat      = "od-heartbeat-ms" // between two signs of life, where the code asks for it
-	HeaderDetails        = "od-details"      // of the last heartbeat of an attempt before
+	HeaderSending        = "od-sending"      // how often the attempt was sent out, from 1; absent: once
+	HeaderDetails        = "od-details"      // of the last heartbeat of an attempt before, or of the sending before
 	HeaderLimitKey       = "od-limit-key"    // what limits by key are counted by; the partition is its hash
 	HeaderAgain          = "od-again"        // an operator took the run back: cancels with a lower one are void
 
@@ -38,8 +39,10 @@ const (
 	HeaderNo     = "od-no"      // of retry: the task's number
 	HeaderNewKey = "od-new-key" // 1: of retry: another idempotency key
 
-	// Of events, with od-task and od-attempt of the task.
-	HeaderEvent = "od-event" // completed, failed, started, heartbeat or pending
+	// Of events, with od-task, od-attempt and od-sending of the task.
+	HeaderEvent  = "od-event"    // completed, failed, started, heartbeat or pending
+	HeaderAfter  = "od-after-ms" // of pending: send the attempt again then
+	HeaderForget = "od-forget"   // 1: of failed: the next attempt gets no details
 
 	// Of records on internal.
 	HeaderForward = "od-fwd" // <topic>/<partition>/<offset>/<table version>/<hops>
@@ -107,6 +110,7 @@ type wire struct {
 	update, reuse                          []byte
 	started, timeout, heartbeat, details   []byte
 	task, attempt, event, operation, key   []byte
+	sending, after, forget                 []byte
 	forward, version, proto                []byte
 	reason, by, run, to, no, newKey, again []byte
 	origin, discard, limitKey              []byte
@@ -151,6 +155,12 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.task = v
 		case HeaderAttempt:
 			w.attempt = v
+		case HeaderSending:
+			w.sending = v
+		case HeaderAfter:
+			w.after = v
+		case HeaderForget:
+			w.forget = v
 		case HeaderEvent:
 			w.event = v
 		case HeaderOperation:

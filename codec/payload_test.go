@@ -66,7 +66,7 @@ func TestProtobufPayloads(t *testing.T) {
 		t.Errorf("it comes back as %+v", r.Body)
 	}
 	row := &record.RunRow{WorkflowID: "w", Type: "t"}
-	task := EncodeTask(row, &record.TaskRow{No: 1, Service: "s", Operation: "o"}, 1, p, nil)
+	task := EncodeTask(row, &record.TaskRow{No: 1, Service: "s", Operation: "o"}, &record.AttemptRow{Open: 1}, p)
 	got, err := DecodeTask(task.Key, task.Value, task.Headers)
 	if err != nil || !bytes.Equal(got.Input, p) || !bytes.Equal(task.Value, raw) {
 		t.Errorf("the task is %+v, %v", got, err)

@@ -277,7 +277,7 @@ func DecodeCommandRow(k Key, value []byte) (record.CommandRow, error) {
 func DecodeAttemptRow(k Key, value []byte) (record.AttemptRow, error) {
 	r := newReader(value)
 	return decoded(&r, k, "attempt", record.AttemptRow{
-		Task: k.No, Open: r.uint32(), NextAt: r.millis(), Last: r.attempts(), Free: r.uint32(), OutAt: r.millis(), BeatAt: r.millis(), Details: r.optional(), Pending: r.bool(),
+		Task: k.No, Open: r.uint32(), NextAt: r.millis(), Last: r.attempts(), Free: r.uint32(), OutAt: r.millis(), BeatAt: r.millis(), Details: r.optional(), Pending: r.bool(), Sending: r.uint32(),
 	})
 }
 

@@ -107,7 +107,7 @@ func TestRowsRoundTrip(t *testing.T) {
 			return Key{Kind: kind, Slot: slotOf(r.WorkflowID), WorkflowID: r.WorkflowID, Run: r.Run, No: no}
 		}
 		command := commands.Draw(t, "command")
-		attempt := record.AttemptRow{Task: no, Open: smalls.Draw(t, "open"), NextAt: millis.Draw(t, "next"), Last: attempts.Draw(t, "last"), Pending: rapid.Bool().Draw(t, "pending")}
+		attempt := record.AttemptRow{Task: no, Open: smalls.Draw(t, "open"), NextAt: millis.Draw(t, "next"), Last: attempts.Draw(t, "last"), Pending: rapid.Bool().Draw(t, "pending"), Sending: smalls.Draw(t, "sending")}
 		inbox := inboxes.Draw(t, "inbox")
 		sum := summaries.Draw(t, "summary")
 		dead := deadLetters.Draw(t, "dead letter")

@@ -169,7 +169,7 @@ func (e *RowEncoder) DeleteChunk(r *record.RunRow, no uint32) {
 
 // PutAttempt writes the attempts of an open task.
 func (e *RowEncoder) PutAttempt(r *record.RunRow, a *record.AttemptRow) {
-	b, n := e.row(RowAttempt, r, a.Task, 57+attemptsLen(a.Last)+len(a.Details))
+	b, n := e.row(RowAttempt, r, a.Task, 62+attemptsLen(a.Last)+len(a.Details))
 	b = binary.AppendUvarint(b, uint64(a.Open))
 	b = appendMillis(b, a.NextAt)
 	b = appendAttempts(b, a.Last)
@@ -177,7 +177,8 @@ func (e *RowEncoder) PutAttempt(r *record.RunRow, a *record.AttemptRow) {
 	b = appendMillis(b, a.OutAt)
 	b = appendMillis(b, a.BeatAt)
 	b = appendOptionalBytes(b, a.Details)
-	e.put(appendBool(b, a.Pending), n, true)
+	b = appendBool(b, a.Pending)
+	e.put(binary.AppendUvarint(b, uint64(a.Sending)), n, true)
 }
 
 // DeleteAttempt deletes the attempts of a task.

@@ -18,23 +18,23 @@ type Task struct {
 	Key        string // idempotency key, the same on every attempt
 	ID         record.TaskID
 	Attempt    uint32        // from 1
+	Sending    uint32        // of the attempt, from 1
 	Input      []byte        // aliases the record's value
 	Started    bool          // the engine wants to know when the attempt begins
 	Timeout    time.Duration // of the attempt; 0: the worker's own
 	Heartbeat  time.Duration // between two signs of life; 0: none are asked for
-	Details    []byte        // of the last heartbeat of an attempt before; nil: none
+	Details    []byte        // of the last heartbeat of an attempt, or of its last sending; nil: none
 	Again      uint64        // cancels with a lower one do not concern it
 }
 
-// EncodeTask makes the record of an attempt of a task. details are those of the last
-// heartbeat, or nil. The caller sets the partition.
-func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, details []byte) record.Output {
+// EncodeTask makes the record of the open attempt of a task. The caller sets the partition.
+func EncodeTask(row *record.RunRow, t *record.TaskRow, a *record.AttemptRow, input []byte) record.Output {
 	id := record.TaskID{Run: row.Run, No: t.No}
 	w := newHeaders(5, len(row.WorkflowID)+len(t.Operation)+len(row.Type)+2*taskIDLen+30)
 	key := w.key(row.WorkflowID)
 	w.text(HeaderOperation, t.Operation)
 	w.task(HeaderTask, id)
-	w.number(HeaderAttempt, uint64(attempt))
+	w.number(HeaderAttempt, uint64(a.Open))
 	w.text(HeaderType, row.Type)
 	if !t.Limits.IsZero() {
 		if t.Limits.Queued > 0 || t.Limits.Heartbeat > 0 {
@@ -50,8 +50,11 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, de
 	if t.LimitKey != "" {
 		w.text(HeaderLimitKey, t.LimitKey)
 	}
-	if details != nil {
-		w.text(HeaderDetails, string(details))
+	if a.Sending > 1 {
+		w.number(HeaderSending, uint64(a.Sending))
+	}
+	if a.Details != nil {
+		w.text(HeaderDetails, string(a.Details))
 	}
 	if t.Again > 0 {
 		w.number(HeaderAgain, t.Again)
@@ -60,7 +63,7 @@ func EncodeTask(row *record.RunRow, t *record.TaskRow, attempt uint32, input, de
 		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s-%d", id, t.Key))
 	}
 	if fault.Off(fault.FreshKey) {
-		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s.%d", id, attempt))
+		w.text(HeaderIdempotencyKey, fmt.Sprintf("%s.%d", id, a.Open))
 	}
 	input = w.protoValue(input)
 	if len(input) == 0 { // the same bytes from a live run and from a chunk
@@ -132,6 +135,10 @@ func DecodeTask(key, value []byte, headers []record.Header) (Task, error) {
 	if t.Attempt, err = parseAttempt(w.attempt); err != nil || t.Attempt == 0 {
 		return Task{}, fmt.Errorf("%w: header %s is %q, not a number from 1", ErrTask, HeaderAttempt, clip(w.attempt))
 	}
+	if t.Sending, err = parseAttempt(w.sending); err != nil {
+		return Task{}, fmt.Errorf("%w: header %s is %q, not a number from 1", ErrTask, HeaderSending, clip(w.sending))
+	}
+	t.Sending = max(t.Sending, 1)
 	t.Started, t.Details, t.Again = string(w.started) == "1", w.details, parseNumber(w.again)
 	t.Timeout, t.Heartbeat = parseMillis(w.timeout), parseMillis(w.heartbeat)
 	if t.Key == "" {

@@ -64,7 +64,10 @@ func pendingOf(run *Run) *api.Pending {
 		for j := range run.Attempts {
 			if a := &run.Attempts[j]; a.Task == t.No {
 				task.Attempt, task.NextAt = int64(a.Open), moment(a.NextAt)
-				task.Quarantined = a.Quarantined()
+				task.Pending, task.Quarantined = a.Pending, a.Quarantined()
+				if a.Sending > 1 {
+					task.Sending = int64(a.Sending)
+				}
 				if n := len(a.Last); n > 0 {
 					task.LastFailure = failure(&a.Last[n-1].Failure)
 				}

@@ -1,5 +1,7 @@
 package record
 
+import "time"
+
 // Topic is one of the topics that a partition reads or writes. The name of a
 // topic is made in package topology.
 type Topic uint8
@@ -245,20 +247,24 @@ type TaskCompleted struct {
 type TaskFailed struct {
 	Task    TaskID
 	Attempt uint32 // 0: unknown, taken as the open one
+	Sending uint32 // 0: unknown, as TaskBeat's
 	Failure Failure
+	Forget  bool // the next attempt gets no details
 	// By a task token, from outside:
 	CommandID string
 	Reply     bool
 }
 
 // TaskBeat is the event that an attempt of a task is alive: it was started, goes on, or is
-// pending.
+// pending: answered from outside, or asked about again when it is sent out once more.
 type TaskBeat struct {
 	Task    TaskID
 	Attempt uint32 // 0: unknown, taken as the open one
+	Sending uint32 // of the attempt, from 1: it is sent again after each After; 0: unknown, taken as the last
 	Started bool
-	Pending bool   // answered later, from outside: the record is done with (W4)
-	Details []byte // for the next attempt; nil: as they were
+	Pending bool          // answered later: the record is done with (W4)
+	After   time.Duration // with Pending: send the attempt again then; 0: somebody outside answers
+	Details []byte        // for the next attempt or sending; nil: as they were
 	// By a task token, from outside:
 	CommandID string
 	Reply     bool
@@ -337,9 +343,10 @@ type Output struct {
 	Run       RunID // whose output it is: an undeliverable output hurts this run only (P5)
 	// WorkflowID of Run.
 	WorkflowID string
-	// With TopicTasks, which attempt of which task of Run it is (W4).
+	// With TopicTasks, which sending of which attempt of which task of Run it is (W4).
 	Task    uint64
 	Attempt uint32
+	Sending uint32
 }
 
 // Position is where a reader of one partition goes on.

@@ -154,16 +154,27 @@ type AttemptRow struct {
 	// Of the open attempt:
 	OutAt  Millis // when it went out; 0: with the task
 	BeatAt Millis // its last sign of life; 0: it was not started, as far as is known
-	// Pending: somebody outside answers it, and its record is done with (W4).
+	// Pending: its record is done with (W4), and it is answered later: from outside, or, with
+	// NextAt, by the worker that it is then sent to again.
 	Pending bool
-	// Details are those of the last heartbeat, of whatever attempt.
+	// Sending counts how often it was sent out, from 1, with the one that waits for NextAt; 0
+	// is the first.
+	Sending uint32
+	// Details are those of the last heartbeat, of whatever attempt, or what the last sending
+	// left for the next.
 	Details []byte
 }
+
+// SendingNo is Sending, from 1.
+func (a *AttemptRow) SendingNo() uint32 { return max(a.Sending, 1) }
+
+// Unsent reports whether the open attempt has not gone out yet: nobody can have failed it.
+func (a *AttemptRow) Unsent() bool { return a.NextAt > 0 && !a.Pending }
 
 // Quarantined reports whether the task waits for an operator's retry, because its attempts
 // take workers down.
 func (a *AttemptRow) Quarantined() bool {
-	return a.NextAt == Never && len(a.Last) > 0 && a.Last[len(a.Last)-1].Failure.Kind == FailureQuarantined
+	return a.NextAt == Never && !a.Pending && len(a.Last) > 0 && a.Last[len(a.Last)-1].Failure.Kind == FailureQuarantined
 }
 
 // StuckRow travels and is overwritten: why a run does not go on.

@@ -16,7 +16,7 @@ import (
 
 // ErrPending is what a handler returns whose task somebody else completes, with the
 // call's Token: the attempt stays open, and the engine is told that it is pending. A limit
-// of the task's (workflow.WithLimits) says how long.
+// of the task's (workflow.WithLimits) says how long. PollAfter is for what has to be asked for.
 var ErrPending = errors.New("the task is completed from outside")
 
 // detailsBytesMax bounds the details of a heartbeat.
@@ -53,12 +53,12 @@ func (b *beater) send(details []byte) {
 		return
 	}
 	b.last = now
-	b.s.beat(b.call, &record.TaskBeat{Task: b.call.Task, Attempt: b.call.Attempt, Details: details})
+	b.s.beat(b.call, &record.TaskBeat{Task: b.call.Task, Attempt: b.call.Attempt, Sending: b.call.Sending, Details: details})
 }
 
 // start reports that the attempt begins.
 func (b *beater) start() {
-	b.s.beat(b.call, &record.TaskBeat{Task: b.call.Task, Attempt: b.call.Attempt, Started: true})
+	b.s.beat(b.call, &record.TaskBeat{Task: b.call.Task, Attempt: b.call.Attempt, Sending: b.call.Sending, Started: true})
 }
 
 // keep sends signs of life until ctx ends.
@@ -91,26 +91,35 @@ func (s *service) beat(call *Call, e *record.TaskBeat) {
 // where the attempt is to end: its time is up, or nobody waits for it any more.
 func Heartbeat(ctx context.Context, details any) error {
 	c := CallOf(ctx)
-	b, err := json.Marshal(details)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the details of a heartbeat: %w", err)
-	case len(b) > detailsBytesMax:
-		return fmt.Errorf("the details of a heartbeat have %d bytes, at most %d are allowed: store them elsewhere and give a reference", len(b), detailsBytesMax)
+	b, err := encodeDetails("a heartbeat", details)
+	if err != nil {
+		return err
 	}
 	c.beats.send(b)
 	return context.Cause(ctx)
 }
 
-// LastDetails gives the details of the last heartbeat of an attempt before this one;
-// false: there was none.
+// encodeDetails makes the details of something.
+func encodeDetails(of string, details any) ([]byte, error) {
+	b, err := json.Marshal(details)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the details of %s: %w", of, err)
+	case len(b) > detailsBytesMax:
+		return nil, fmt.Errorf("the details of %s have %d bytes, at most %d are allowed: store them elsewhere and give a reference", of, len(b), detailsBytesMax)
+	}
+	return b, nil
+}
+
+// LastDetails gives the details of the last heartbeat of an attempt before this one, or
+// what PollAfter left; false: there was none.
 func LastDetails[T any](ctx context.Context) (details T, ok bool, err error) {
 	c := CallOf(ctx)
 	if c.Details == nil {
 		return details, false, nil
 	}
 	if err := json.Unmarshal(c.Details, &details); err != nil {
-		return details, false, fmt.Errorf("the details of the last heartbeat are no %T: %w", details, err)
+		return details, false, fmt.Errorf("the details are no %T: %w", details, err)
 	}
 	return details, true, nil
 }

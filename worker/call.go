@@ -31,7 +31,7 @@ func (s *service) work(j *job) (called bool) {
 	}
 	call := &Call{
 		Service: s.name, Operation: task.Operation, WorkflowID: task.WorkflowID, WorkflowType: task.Type,
-		Task: task.ID, Key: task.Key, Attempt: task.Attempt, Input: task.Input, Trace: traceOf(headers),
+		Task: task.ID, Key: task.Key, Attempt: task.Attempt, Sending: task.Sending, Input: task.Input, Trace: traceOf(headers),
 		Details: task.Details, tokenKey: s.worker.cfg.TokenKey,
 	}
 	call.beats = newBeater(s, call, task.Heartbeat)
@@ -112,7 +112,7 @@ func (s *service) goBack(j *job, call *Call) {
 	})
 }
 
-// pending stands for a task that is completed from outside.
+// pending stands for a task that is completed later: call.poll says how.
 var pending = &record.Failure{}
 
 // call makes the attempt, within the limit that its task has. cut is true if it was cut off and did not succeed: then
@@ -151,8 +151,10 @@ func (s *service) call(ctx context.Context, j *job, call *Call, limit time.Durat
 	case cutOff(ctx):
 		return nil, nil, true
 	case errors.Is(err, ErrPending):
+		call.poll, _ = errors.AsType[*poll](err)
 		return nil, pending, false
 	}
+	call.forget = errors.Is(err, errForget)
 	return nil, failureOf(ctx, err, timeout), false
 }
 

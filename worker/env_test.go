@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,6 +123,7 @@ type event struct {
 	Key, Kind, Task string
 	Attempt, Value  string
 	Traceparent     string
+	More            string // what a poll adds
 }
 
 // events reads n results.
@@ -142,6 +144,8 @@ func (e *env) events(n int) (out []event) {
 					ev.Task = string(h.Value)
 				case "od-attempt":
 					ev.Attempt = string(h.Value)
+				case "od-sending", "od-after-ms", "od-forget":
+					ev.More += " " + strings.TrimPrefix(h.Key, "od-") + "=" + string(h.Value)
 				case "traceparent":
 					ev.Traceparent = string(h.Value)
 				}

@@ -25,11 +25,14 @@ type Call struct {
 	// Key is the idempotency key: the same on all attempts of the task.
 	Key     string
 	Attempt uint32 // from 1
+	// Sending counts how often this attempt was sent out, from 1: once more after each
+	// PollAfter.
+	Sending uint32
 	Input   []byte
 	// Trace is the W3C trace context of the record: traceparent, tracestate, baggage.
 	Trace []record.Header
-	// Details of the last heartbeat of an attempt before this one, JSON; nil: there was
-	// none.
+	// Details of the last heartbeat of an attempt before this one, or what PollAfter left,
+	// JSON; nil: there was none.
 	Details []byte
 
 	tokenKey []byte
@@ -37,6 +40,8 @@ type Call struct {
 	// joined: it is part of a call that another task began. The service is not judged by
 	// it once more.
 	joined bool
+	poll   *poll // how the attempt goes on that is pending; nil: it is answered from outside
+	forget bool  // the next attempt gets no details
 }
 
 // CallFunc makes one attempt: it returns the result's bytes, or an error. What an

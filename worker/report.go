@@ -22,9 +22,13 @@ func (s *service) report(j *job, call *Call, result []byte, failure *record.Fail
 	var out record.Output
 	switch {
 	case failure == pending: // the engine must know, or it would take the attempt for lost (W4)
-		out = codec.EncodeBeat(call.WorkflowID, &record.TaskBeat{Task: call.Task, Attempt: call.Attempt, Pending: true})
+		e := &record.TaskBeat{Task: call.Task, Attempt: call.Attempt, Sending: call.Sending, Pending: true}
+		if call.poll != nil {
+			e.After, e.Details = call.poll.after, call.poll.details
+		}
+		out = codec.EncodeBeat(call.WorkflowID, e)
 	case failure != nil:
-		out = codec.EncodeFailed(call.WorkflowID, &record.TaskFailed{Task: call.Task, Attempt: call.Attempt, Failure: *failure})
+		out = codec.EncodeFailed(call.WorkflowID, &record.TaskFailed{Task: call.Task, Attempt: call.Attempt, Sending: call.Sending, Forget: call.forget, Failure: *failure})
 	default:
 		out = codec.EncodeCompleted(call.WorkflowID, &record.TaskCompleted{Task: call.Task, Attempt: call.Attempt, Result: result})
 	}

@@ -118,6 +118,13 @@ func taskReason(id string, t *api.PendingTask) reason {
 		r.Detail = fmt.Sprintf("%s (%s), attempt %d goes out at %s", name, number, t.Attempt, moment(t.NextAt))
 		r.Do = fmt.Sprintf("odradek wf retry %s sends it now", id)
 	}
+	switch {
+	case t.Pending && t.NextAt.IsZero():
+		r.Detail = fmt.Sprintf("%s (%s), attempt %d is answered from outside, by whoever has its token", name, number, t.Attempt)
+		r.Do = fmt.Sprintf("odradek wf retry %s --task %s sends another attempt", id, number)
+	case t.Pending:
+		r.Detail = fmt.Sprintf("%s (%s), attempt %d goes on elsewhere: asked %d times, it goes out at %s", name, number, t.Attempt, t.Sending-1, moment(t.NextAt))
+	}
 	if t.Quarantined {
 		r.Detail = fmt.Sprintf("%s (%s) is quarantined, its attempts take workers down: attempt %d waits for an operator", name, number, t.Attempt)
 		r.Do = fmt.Sprintf("odradek wf retry %s --task %s, once the worker stands it", id, number)

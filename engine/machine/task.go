@@ -50,8 +50,7 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 	if a := s.Attempt(e.Task.No); a != nil {
 		last = *a
 	}
-	waiting := last.NextAt > 0 // the open attempt has not gone out: nobody can have failed it
-	if waiting || e.Attempt != 0 && e.Attempt != open {
+	if last.Unsent() || e.Attempt != 0 && e.Attempt != open || e.Sending != 0 && e.Sending != last.SendingNo() {
 		return Received{Ignored: "attempt_not_open"}
 	}
 	failure := trim(e.Failure)
@@ -69,8 +68,12 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 	if failure.Kind == record.FailureQuarantined {
 		next = record.Never // until an operator's retry
 	}
+	details := last.Details
+	if e.Forget {
+		details = nil
+	}
 	return Received{Attempt: &record.AttemptRow{
-		Task: task.No, Open: open + 1, NextAt: next, Last: attempts, Free: free, Details: last.Details,
+		Task: task.No, Open: open + 1, NextAt: next, Last: attempts, Free: free, Details: details,
 	}}
 }
 
@@ -107,7 +110,13 @@ func nonRetryable(p record.RetryPolicy, f *record.Failure) bool {
 // of the next attempt.
 const DetailsBytesMax = 16 << 10
 
-// ReceiveBeat judges a sign of life of an attempt: only the open one counts.
+// PollMax bounds the pause that a worker asks for before an attempt is sent out again.
+const PollMax = 24 * time.Hour
+
+// ReceiveBeat judges a sign of life of an attempt: only the open one counts. One that is
+// pending and asks for it waits to be sent out again, as a retry does, but is the same
+// attempt: the policy does not see it, the task's total time bounds it. While it waits no
+// limit between signs of life runs, because the waiting is the engine's own.
 func ReceiveBeat(s *State, e *record.TaskBeat, now record.Millis) Received {
 	if why := taskIgnored(s, e.Task); why != "" {
 		return Received{Ignored: why}
@@ -116,7 +125,7 @@ func ReceiveBeat(s *State, e *record.TaskBeat, now record.Millis) Received {
 	if a := s.Attempt(e.Task.No); a != nil {
 		row = *a
 	}
-	if row.NextAt > 0 || e.Attempt != 0 && e.Attempt != row.Open {
+	if row.NextAt > 0 || e.Attempt != 0 && e.Attempt != row.Open || e.Sending != 0 && e.Sending != row.SendingNo() {
 		return Received{Ignored: "attempt_not_open"}
 	}
 	if t := s.Task(e.Task.No); e.Started && t.Limits.Queued == 0 && t.Limits.Heartbeat == 0 {
@@ -125,6 +134,10 @@ func ReceiveBeat(s *State, e *record.TaskBeat, now record.Millis) Received {
 	row.BeatAt, row.Pending = now, row.Pending || e.Pending
 	if e.Details != nil && len(e.Details) <= DetailsBytesMax {
 		row.Details = e.Details
+	}
+	if e.Pending && e.After > 0 {
+		row.Sending = row.SendingNo() + 1 // a repeat of this answer is one of another sending
+		row.NextAt = now.Add(min(e.After, PollMax))
 	}
 	return Received{Attempt: &row}
 }

@@ -132,7 +132,7 @@ func (p *Partition) retryTask(e *entry, c *record.Operate) (machine.Received, er
 		row = *a
 	}
 	if row.NextAt == 0 {
-		row.Open, row.Free = row.Open+1, row.Free+1
+		row.Open, row.Free, row.Sending = row.Open+1, row.Free+1, 0
 		row.NextAt = p.now
 		s.SetAttempt(row)
 	}

@@ -101,6 +101,9 @@ func drawLine(rt *rapid.T, ids []string) string {
 	case 4:
 		return fmt.Sprintf("failed %s %d %d %s", id, rapid.IntRange(2, 4).Draw(rt, "task"), rapid.IntRange(1, 2).Draw(rt, "attempt"), rapid.SampledFrom([]string{"retryable", "final"}).Draw(rt, "how"))
 	case 5:
+		if n > 0 {
+			return fmt.Sprintf("poll %s %d %d %d %dm {\"n\":%d}", id, rapid.IntRange(2, 4).Draw(rt, "task"), rapid.IntRange(1, 2).Draw(rt, "attempt"), rapid.IntRange(0, 2).Draw(rt, "sending"), n, n)
+		}
 		return "garbage " + id
 	}
 	return fmt.Sprintf("completed %s %d 1 %d", id, rapid.IntRange(2, 4).Draw(rt, "task"), n)
@@ -111,7 +114,7 @@ func needsRun(line string) bool {
 		_, err := record.ParseDeadLetterID(strings.Fields(rest)[0])
 		return err != nil // it is a workflow's
 	}
-	return strings.HasPrefix(line, "completed") || strings.HasPrefix(line, "failed")
+	return strings.HasPrefix(line, "completed") || strings.HasPrefix(line, "failed") || strings.HasPrefix(line, "poll")
 }
 
 // has reports whether the store has a run of the workflow.

@@ -314,7 +314,8 @@ func (h *harness) due(t *testing.T) {
 //	redrive|discard LETTER|ID [edit=INPUT] [reply]
 //	completed ID TASK ATTEMPT RESULT
 //	failed ID TASK ATTEMPT retryable|final
-//	pending ID TASK ATTEMPT, lost ID TASK ATTEMPT|0 HOW-LONG-AGO
+//	pending ID TASK ATTEMPT, poll ID TASK ATTEMPT SENDING AFTER DETAILS
+//	refused ID TASK ATTEMPT SENDING, gone ID TASK ATTEMPT, lost ID TASK ATTEMPT|0 HOW-LONG-AGO
 //	garbage ID
 func (h *harness) step(t *testing.T, line string) {
 	t.Helper()
@@ -416,6 +417,18 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Details: []byte(f[4])}
 	case "pending":
 		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Pending: true}
+	case "poll": // ID TASK ATTEMPT SENDING AFTER DETAILS
+		after, err := time.ParseDuration(f[5])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sending, _ := strconv.ParseUint(f[4], 10, 32)
+		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Sending: uint32(sending), Pending: true, After: after, Details: []byte(f[6])}
+	case "refused": // ID TASK ATTEMPT SENDING
+		sending, _ := strconv.ParseUint(f[4], 10, 32)
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Sending: uint32(sending), Failure: record.Failure{Kind: "http", Code: "conflict", HTTPStatus: 409}}
+	case "gone":
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Forget: true, Failure: record.Failure{Kind: "http", Code: "job_gone", Retryable: true}}
 	case "lost": // ID TASK ATTEMPT HOW-LONG-AGO
 		ago, err := time.ParseDuration(f[4])
 		if err != nil {
@@ -550,7 +563,11 @@ func (h *harness) describe(t *testing.T, id string) string {
 		fmt.Fprintf(&out, "  %s = %s\n", a.Name, codec.AppendAttributeJSON(nil, a))
 	}
 	for _, a := range s.Attempts {
-		fmt.Fprintf(&out, "  attempt %d of task %d open, waiting=%v, %d failed\n", a.Open, a.Task, a.NextAt > 0, len(a.Last))
+		fmt.Fprintf(&out, "  attempt %d of task %d open, waiting=%v, %d failed", a.Open, a.Task, a.NextAt > 0, len(a.Last))
+		if a.Sending > 1 {
+			fmt.Fprintf(&out, ", sending %d", a.Sending)
+		}
+		out.WriteByte('\n')
 	}
 	if s.Gone {
 		fmt.Fprintf(&out, "  result %s\n", s.Summary.Result)

@@ -476,15 +476,14 @@ func (p *Partition) closed(e *entry, body record.HistoryBody) error {
 
 // dispatch sends an attempt of a task to its service.
 func (p *Partition) dispatch(e *entry, t *record.TaskRow, attempt uint32, input []byte) {
-	var details []byte
-	if attempt > 1 {
-		if a := e.state.Attempt(t.No); a != nil {
-			details = a.Details
-		}
+	try := record.AttemptRow{Task: t.No, Open: attempt}
+	if a := e.state.Attempt(t.No); a != nil && (attempt > 1 || a.Sending > 1) {
+		try.Sending, try.Details = a.Sending, a.Details
 	}
-	out := codec.EncodeTask(&e.state.Run, t, attempt, input, details)
+	out := codec.EncodeTask(&e.state.Run, t, &try, input)
 	out.Partition = topology.TaskPartition(p.cfg.Partition, p.active[t.Service].Of(p.cfg.Services[t.Service]), t.LimitKey)
 	out.Run, out.WorkflowID, out.Task, out.Attempt = e.state.Run.Run, e.state.Run.WorkflowID, t.No, attempt
+	out.Sending = try.SendingNo()
 	p.output(out)
 	p.batch.Counts.Tasks++
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
@@ -231,6 +232,37 @@ func TestManyAttempts(t *testing.T) {
 		if want := map[int32]int64{0: 22, 1: 9}; !slices.Equal(left, []uint64{3, 4}) || o.out != 10 || known && !maps.Equal(o.ends, want) || !known && o.ends != nil {
 			t.Errorf("known=%v: tasks %v are remembered; the others went out by %d, below %v", known, left, o.out, o.ends)
 		}
+	}
+}
+
+// TestSendingsAreToldApart: an attempt that is sent out again is watched again, whatever a
+// repeat of an earlier sending's answer says, and the batch of an earlier one, which settles
+// late, does not say where its record lies.
+func TestSendingsAreToldApart(t *testing.T) {
+	t.Parallel()
+	s := newSent(map[string]int32{lostService: 1}, 5)
+	send := func(sending uint32, offset int64) *batch {
+		b := &batch{Batch: &partition.Batch{Now: record.Millis(10 + sending), Counts: partition.Counts{Tasks: 1}, Outputs: []record.Output{
+			{Topic: record.TopicTasks, Service: lostService, Task: 1, Attempt: 1, Sending: sending},
+		}}}
+		b.records = []kgo.Record{{Offset: offset}}
+		s.launched(b)
+		return b
+	}
+	pending := func(sending uint32) *record.TaskBeat {
+		return &record.TaskBeat{Task: record.TaskID{No: 1}, Attempt: 1, Sending: sending, Pending: true, After: time.Second}
+	}
+	first := send(1, 20)
+	s.answered(pending(1))
+	second := send(2, 30)
+	s.settled(first)
+	if got := s.behind(map[string]map[int32]int64{lostService: {0: 25}}, 9); len(got) > 0 {
+		t.Errorf("lost is %+v, but the second sending is not behind", got[0].Body)
+	}
+	s.settled(second)
+	s.answered(pending(1))
+	if got := s.behind(map[string]map[int32]int64{lostService: {0: 31}}, 9); len(got) != 1 {
+		t.Error("the second sending is not watched")
 	}
 }
 

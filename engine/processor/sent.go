@@ -39,6 +39,7 @@ type sentTask struct {
 	workflowID string
 	service    string
 	attempt    uint32
+	sending    uint32
 	out        record.Millis // time of its batch
 	partition  int32
 	offset     int64 // of its record; -1: its batch has not settled
@@ -87,7 +88,7 @@ func (s *sent) launched(b *batch) {
 	defer s.mu.Unlock()
 	for i := range b.Outputs {
 		if o := &b.Outputs[i]; o.Topic == record.TopicTasks {
-			s.tasks[record.TaskID{Run: o.Run, No: o.Task}] = sentTask{o.WorkflowID, o.Service, o.Attempt, b.Now, o.Partition, -1}
+			s.tasks[record.TaskID{Run: o.Run, No: o.Task}] = sentTask{o.WorkflowID, o.Service, o.Attempt, o.Sending, b.Now, o.Partition, -1}
 		}
 	}
 }
@@ -102,7 +103,7 @@ func (s *sent) settled(b *batch) {
 	for i := range b.Outputs {
 		o := &b.Outputs[i]
 		id := record.TaskID{Run: o.Run, No: o.Task}
-		if t, ok := s.tasks[id]; o.Topic == record.TopicTasks && ok && t.attempt == o.Attempt {
+		if t, ok := s.tasks[id]; o.Topic == record.TopicTasks && ok && t.attempt == o.Attempt && t.sending == o.Sending {
 			t.offset = b.records[i].Offset
 			s.tasks[id] = t
 		}
@@ -143,23 +144,23 @@ func (s *sent) forget(now record.Millis) {
 // its record.
 func (s *sent) answered(b record.Body) {
 	var id record.TaskID
-	attempt := uint32(0) // any
+	attempt, sending := uint32(0), uint32(0) // any
 	switch b := b.(type) {
 	case *record.TaskCompleted:
 		id = b.Task
 	case *record.TaskFailed:
-		id, attempt = b.Task, b.Attempt
+		id, attempt, sending = b.Task, b.Attempt, b.Sending
 	case *record.TaskBeat:
 		if !b.Pending {
 			return
 		}
-		id, attempt = b.Task, b.Attempt
+		id, attempt, sending = b.Task, b.Attempt, b.Sending
 	default:
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t, ok := s.tasks[id]; ok && (attempt == 0 || attempt == t.attempt) {
+	if t, ok := s.tasks[id]; ok && (attempt == 0 || attempt == t.attempt) && (sending == 0 || sending == t.sending) {
 		delete(s.tasks, id)
 	}
 }

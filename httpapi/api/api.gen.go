@@ -318,10 +318,16 @@ type PendingTask struct {
 	NextAt    time.Time `json:"next_at,omitempty,omitzero"`
 	Operation string    `json:"operation"`
 
+	// Pending The open attempt is answered later: it is sent out again at next_at, or whoever has its token answers.
+	Pending bool `json:"pending,omitempty,omitzero"`
+
 	// Quarantined The attempts take workers down: none is made until an operator retries the task.
 	Quarantined bool      `json:"quarantined,omitempty,omitzero"`
 	ScheduledAt time.Time `json:"scheduled_at"`
-	Service     string    `json:"service"`
+
+	// Sending How often the open attempt was sent out, with the time that it waits for; absent: once.
+	Sending int64  `json:"sending,omitempty,omitzero"`
+	Service string `json:"service"`
 
 	// Task Task ID and idempotency key.
 	Task string `json:"task"`

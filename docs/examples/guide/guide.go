@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/apipb"
 
+	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/workflow"
 )
 
@@ -169,6 +170,38 @@ func Patiently(ctx workflow.Context, in Order) (bool, error) {
 var Hash = workflow.NewLocalTask("hash", func(ctx context.Context, in Document) (Digest, error) {
 	return sha256.Sum256([]byte(in.Text)), nil
 })
+
+// Page is a document that was rendered by a farm of machines; Job names the work.
+type (
+	Page struct{ Images []string }
+	Job  string
+)
+
+var Render = workflow.NewTask[Document, Page]("farm", "render")
+
+// Farm renders.
+type Farm interface {
+	Begin(ctx context.Context, key string, doc Document) (Job, error)
+	Ask(ctx context.Context, job Job) (page Page, done bool, err error)
+}
+
+// RenderOn has a farm asked until the page is there.
+func RenderOn(farm Farm) worker.Handler {
+	return worker.Handle(Render, func(ctx context.Context, doc Document) (Page, error) {
+		job, began, err := worker.LastDetails[Job](ctx)
+		if err == nil && !began {
+			job, err = farm.Begin(ctx, worker.CallOf(ctx).Key, doc)
+		}
+		if err != nil {
+			return Page{}, err
+		}
+		page, done, err := farm.Ask(ctx, job)
+		if err == nil && !done {
+			return Page{}, worker.PollAfter(10*time.Second, job)
+		}
+		return page, err
+	})
+}
 
 // Hashed asks the engine itself.
 func Hashed(ctx workflow.Context, doc Document) (Digest, error) {

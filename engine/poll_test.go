@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/odradek/odradek/client"
+	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/workflow"
+)
+
+// farm is an API that renders pages: POST /jobs begins a job, GET /jobs/KEY is 202 until it
+// has been asked for often enough.
+type farm struct {
+	mu     sync.Mutex
+	begun  []string       // the keys of what was posted
+	asked  map[string]int // by key
+	enough int
+}
+
+func (f *farm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := strings.TrimPrefix(r.URL.Path, "/jobs/")
+	if r.Method == http.MethodPost {
+		key = r.Header.Get("Idempotency-Key")
+		f.begun = append(f.begun, key)
+	} else {
+		f.asked[key]++
+	}
+	if f.asked[key] < f.enough {
+		w.Header().Set("Location", "/jobs/"+key)
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	_, _ = fmt.Fprintf(w, `{"page":"of %s"}`, key)
+}
+
+func (f *farm) counts(key string) (begun, asked int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.begun), f.asked[key]
+}
+
+type page struct{ Page string }
+
+var render = workflow.NewTask[string, page]("farm", "render")
+
+// asking is a handler in Go that begins a job, and asks for it until it is done.
+func asking(url string) worker.Handler {
+	return worker.Handle(render, func(ctx context.Context, _ string) (out page, err error) {
+		job, began, err := worker.LastDetails[string](ctx)
+		if err != nil {
+			return out, err
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+job, nil)
+		if !began {
+			req, err = http.NewRequestWithContext(ctx, http.MethodPost, url+"/jobs", nil)
+		}
+		if err != nil {
+			return out, err
+		}
+		req.Header.Set("Idempotency-Key", worker.CallOf(ctx).Key)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return out, err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusAccepted {
+			return out, worker.PollAfter(time.Second, resp.Header.Get("Location"))
+		}
+		b, err := io.ReadAll(resp.Body)
+		return out, errors.Join(err, json.Unmarshal(b, &out))
+	})
+}
+
+// mortal is a worker that can be killed: cut off from Kafka at once, as by SIGKILL.
+type mortal struct {
+	*worker.Worker
+	mu    sync.Mutex
+	dead  bool
+	conns []net.Conn
+}
+
+func startMortal(t *testing.T, cfg worker.Config) *mortal {
+	t.Helper()
+	m := &mortal{}
+	cfg.Kafka = append(cfg.Kafka, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.dead {
+			return nil, errors.Join(net.ErrClosed, err)
+		}
+		m.conns = append(m.conns, conn)
+		return conn, err
+	}))
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.SessionTimeout, cfg.HeartbeatInterval = time.Second, 100*time.Millisecond
+	var err error
+	if m.Worker, err = worker.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // the dead would wait long for an answer to their goodbye
+		m.mu.Lock()
+		m.dead = false
+		m.mu.Unlock()
+		_ = m.Stop(context.Background())
+	})
+	return m
+}
+
+func (m *mortal) kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = true
+	for _, c := range m.conns {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// TestPollsOutliveWorkers: a task whose API answers later is asked for three times by four
+// workers, each killed when the engine has taken what it left. The job is begun once, and the
+// run gets its page; meanwhile it says how often it was asked for.
+func TestPollsOutliveWorkers(t *testing.T) {
+	t.Parallel()
+	for name, handlers := range map[string]func(t *testing.T, url string) worker.Config{
+		"go": func(_ *testing.T, url string) worker.Config {
+			return worker.Config{Handlers: []worker.Handler{asking(url)}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := &farm{asked: map[string]int{}, enough: 3}
+			srv := httptest.NewServer(api)
+			t.Cleanup(srv.Close)
+			draw := workflow.Define("draw", func(ctx workflow.Context, in string) (page, error) { return render.Run(ctx, in) }, render)
+			seeds, names := apiBrokers(t, "farm")
+			admin := kadm.NewClient(apiControl(t, seeds, names))
+			e, addr, _ := apiInstance(t, seeds, names, "one", draw)
+			ownsAll(t, e)
+			c, err := client.NewHTTP(client.HTTPConfig{URL: addr})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := client.Start[string, page](t.Context(), c, "draw", "page-1", "p")
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := ""
+			for sending := int64(2); sending <= 5; sending++ {
+				cfg := handlers(t, srv.URL)
+				cfg.Namespace, cfg.Kafka = names.Namespace, []kgo.Opt{kgo.SeedBrokers(seeds...)}
+				m := startMortal(t, cfg)
+				if sending == 5 {
+					break
+				}
+				waitUntil(t, "the engine has what the worker left", func() bool {
+					w, err := c.Get(t.Context(), "page-1")
+					if err != nil || w.Pending == nil || len(w.Pending.Tasks) != 1 {
+						return false
+					}
+					task := w.Pending.Tasks[0]
+					key = task.Task
+					return task.Pending && task.Attempt == 1 && task.Sending >= sending
+				})
+				waitUntil(t, "the worker has committed", func() bool {
+					lags, err := admin.Lag(t.Context(), names.ServiceGroup("farm"))
+					lag := lags[names.ServiceGroup("farm")].Lag.Total() // behind a record is the marker of its transaction
+					return err == nil && (lag == 0 || lag == 1)
+				})
+				m.kill()
+			}
+			got, err := h.Result(t.Context())
+			if err != nil || got.Page != "of "+key {
+				t.Errorf("the run gives %+v, %v, want the page of %s", got, err, key)
+			}
+			if begun, asked := api.counts(key); begun != 1 || asked != 3 {
+				t.Errorf("the job was begun %d times and asked for %d times, want 1 and 3", begun, asked)
+			}
+		})
+	}
+}
