@@ -21,6 +21,7 @@ type Common struct {
 	Dial           DialPolicy
 	Auth           *Auth // nil: its headers or metadata, or nothing
 	TLS            *TLSFiles
+	Secrets        []string // of the file: they are taken out of what the API says
 }
 
 // Later are the nodes of a service that are read when the rest of it is known.

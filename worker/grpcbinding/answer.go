@@ -32,10 +32,10 @@ const (
 
 // answer is what came of a call.
 type answer struct {
-	status    *status.Status
-	reply     proto.Message
-	metadata  metadata.MD // of its beginning and its end
-	forbidden []string    // secrets that may stand in no failure
+	status   *status.Status
+	reply    proto.Message
+	metadata metadata.MD // of its beginning and its end
+	secrets  *binding.Redactor
 }
 
 // outcome says what an answer means.
@@ -56,7 +56,7 @@ func (t *Task) completed(a *answer, call *worker.Call) ([]byte, error) {
 	if err != nil {
 		return nil, &record.Failure{
 			Kind: record.FailureBinding, Code: binding.CodeResultNotMapped, Retryable: true, HTTPStatus: ruleOf(a.status.Code()).http,
-			Message: a.redact(fmt.Sprintf("%s: the API answered %s, but %v", t.key, ruleOf(a.status.Code()).name, err)),
+			Message: a.secrets.Text(fmt.Sprintf("%s: the API answered %s, but %v", t.key, ruleOf(a.status.Code()).name, err)),
 		}
 	}
 	return result, nil
@@ -92,7 +92,7 @@ func (t *Task) mapResult(a *answer, call *worker.Call) ([]byte, error) {
 // refused makes the failure of an answer that is not a success, with its details.
 func (t *Task) refused(a *answer, class binding.Class) *record.Failure {
 	rule := ruleOf(a.status.Code())
-	text := a.redact(binding.Printable(a.status.Message()))
+	text := a.secrets.Text(binding.Printable(a.status.Message()))
 	f := &record.Failure{
 		Kind: record.FailureGRPC, Code: "grpc_" + strings.ToLower(rule.name), HTTPStatus: rule.http, Retryable: class == binding.Retry,
 		Message: fmt.Sprintf("%s: the API answered %s", t.key, rule.name),
@@ -153,20 +153,12 @@ func (t *Task) detail(a *answer, d *anypb.Any) json.RawMessage {
 		b, err = compact(b)
 	}
 	if err == nil {
-		b = []byte(a.redact(string(b)))
+		b = a.secrets.JSON(b)
 	}
 	if err != nil || !json.Valid(b) {
 		return marshal(map[string]any{"@type": d.GetTypeUrl(), "@base64": base64.StdEncoding.EncodeToString(d.GetValue())})
 	}
 	return b
-}
-
-// redact takes the secrets out of what an API says: some repeat a token that they refuse.
-func (a *answer) redact(text string) string {
-	for _, s := range a.forbidden {
-		text = strings.ReplaceAll(text, s, "(secret)")
-	}
-	return text
 }
 
 func marshal(v any) []byte {
@@ -198,7 +190,7 @@ func (t *Task) notEnded(ctx context.Context, c *channel, a *answer) error {
 		why = *err
 	}
 	f.Code = binding.NetworkCode(why)
-	f.Message = a.redact(fmt.Sprintf("%s: no answer from %s: %s", t.key, t.service.address, binding.Printable(why.Error())))
+	f.Message = a.secrets.Text(fmt.Sprintf("%s: no answer from %s: %s", t.key, t.service.address, binding.Printable(why.Error())))
 	return f
 }
 

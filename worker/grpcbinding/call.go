@@ -4,8 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,7 +153,7 @@ func (t *Task) do(ctx context.Context, c *channel, call *worker.Call) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	a := &answer{reply: dynamicpb.NewMessage(t.method.Output()), forbidden: forbidden(t.service.secrets, authorization)}
+	a := &answer{reply: dynamicpb.NewMessage(t.method.Output()), secrets: t.service.Redactor(authorization)}
 	if authorization != "" {
 		md.Set("authorization", authorization)
 	}
@@ -178,16 +176,4 @@ func (t *Task) do(ctx context.Context, c *channel, call *worker.Call) ([]byte, e
 		f.Retryable, f.Code = true, "token_refused" // the next attempt comes with another
 	}
 	return result, err
-}
-
-// forbidden is what may stand in no failure: the secrets and what was made of them, longest
-// first. What is too short to be a secret would take common words apart.
-func forbidden(secrets []string, authorization string) []string {
-	out := slices.Clone(secrets)
-	if _, token, ok := strings.Cut(authorization, " "); ok {
-		out = append(out, authorization, token)
-	}
-	out = slices.DeleteFunc(out, func(s string) bool { return len(s) < 4 })
-	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
-	return out
 }

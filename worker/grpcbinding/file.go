@@ -46,7 +46,6 @@ type Service struct {
 	metadata  []param
 	keyName   string
 	codes     codeClasses
-	secrets   []string // of the file: they are taken out of what the API says
 }
 
 // Task is the binding of one operation.
@@ -107,7 +106,7 @@ func Parse(name string, data []byte, opts binding.Options) (*File, error) {
 		return nil, d.Problems.Sorted()
 	}
 	for _, s := range f.Services {
-		s.secrets = d.Secrets()
+		s.Secrets = d.Secrets()
 	}
 	return f, nil
 }

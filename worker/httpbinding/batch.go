@@ -293,6 +293,11 @@ func (t *Task) doMany(ctx context.Context, client, tokens *http.Client, calls []
 				results[i.at] = worker.BatchResult[[]byte]{Err: err}
 			}
 		}
+		return results
+	}
+	secrets := t.service.Redactor(req.Header.Get("Authorization"))
+	for _, i := range b.items {
+		results[i.at].Err = secrets.Failure(results[i.at].Err)
 	}
 	return results
 }

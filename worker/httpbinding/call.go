@@ -47,8 +47,9 @@ func (t *Task) do(ctx context.Context, client, tokens *http.Client, call *worker
 }
 
 // exchange sends a request and has its answer read.
-func (t *Task) exchange(ctx context.Context, client, tokens *http.Client, req *http.Request, read func(*http.Response) error) error {
+func (t *Task) exchange(ctx context.Context, client, tokens *http.Client, req *http.Request, read func(*http.Response) error) (err error) {
 	authorization, err := t.service.Auth.Authorization(ctx, tokens, t.key)
+	defer func() { err = t.service.Redactor(authorization).Failure(err) }()
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,9 @@ func Parse(name string, data []byte, opts binding.Options) (*File, error) {
 	if len(d.Problems) > 0 {
 		return nil, d.Problems.Sorted()
 	}
+	for _, s := range f.Services {
+		s.Secrets = d.Secrets()
+	}
 	return f, nil
 }
 
