@@ -27,6 +27,7 @@ var bad = map[string]struct{ file, imports string }{
 	"replay":       {"engine/replay/bad.go", "github.com/odradek/odradek/client"},
 	"partition":    {"engine/partition/bad.go", "github.com/odradek/odradek/client"},
 	"pure":         {"engine/partition/badrand.go", "math/rand/v2"},
+	"job":          {"job/bad.go", "github.com/odradek/odradek/engine"},
 	"statestore":   {"statestore/bad.go", "github.com/odradek/odradek/client"},
 	"workflows":    {"workflows/billing/bad.go", "github.com/odradek/odradek/engine"},
 	"grpc":         {"httpapi/badgrpc.go", "google.golang.org/grpc"},
