@@ -18,6 +18,7 @@ import (
 	"github.com/odradek/odradek/httpapi"
 	"github.com/odradek/odradek/httpapi/httpapitest"
 	"github.com/odradek/odradek/internal/kafka"
+	"github.com/odradek/odradek/job"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
@@ -87,13 +88,15 @@ func apiInstanceWith(t *testing.T, seeds []string, names topology.Names, id stri
 	}
 	change(&cfg.Limits)
 	cfg.Partition.Table = topology.TableZero(apiPartitions)
-	cfg.Partition.Definitions = append(httpapitest.Definitions(), definitions...)
+	jobs := &jobEngine{}
+	cfg.Partition.Definitions = append(append(httpapitest.Definitions(), job.Definitions(jobs)...), definitions...)
 	cfg.Partition.Services = servicesOf(cfg.Partition.Definitions)
 	instance, err := processor.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := newAPIEngine(instance, apiPartitions, cfg.Partition.Definitions)
+	jobs.Engine = e
 	s, err := httpapi.New(httpapi.Config{Engine: e, InstanceID: id})
 	if err != nil {
 		t.Fatal(err)

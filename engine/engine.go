@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/odradek/odradek/job"
 	"github.com/odradek/odradek/schedule"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
@@ -39,6 +40,8 @@ type Config struct {
 	// Default: the version control revision that the Go toolchain noted, and where
 	// there is none a hash of the binary.
 	Build string
+
+	jobs *jobEngine // of the built-in types
 }
 
 // Validate says what is missing or wrong.
@@ -72,11 +75,13 @@ func (c Config) Validate() error {
 
 // builtins are the workflow types that every engine has, but for those that the binary
 // brings itself. A binary without any of its own is told so.
-func builtins(own []workflow.Definition) []workflow.Definition {
-	if len(own) == 0 || slices.ContainsFunc(own, func(d workflow.Definition) bool { return !d.IsZero() && d.Type() == schedule.Type }) {
+func builtins(own []workflow.Definition, jobs job.Engine) []workflow.Definition {
+	if len(own) == 0 {
 		return nil
 	}
-	return []workflow.Definition{schedule.Definition}
+	return slices.DeleteFunc(append(job.Definitions(jobs), schedule.Definition), func(b workflow.Definition) bool {
+		return slices.ContainsFunc(own, func(d workflow.Definition) bool { return !d.IsZero() && d.Type() == b.Type() })
+	})
 }
 
 // services gives the task partitions M of each service that the types use: as
@@ -146,7 +151,8 @@ func Main(cfg Config) int {
 
 // Run is Main with its surroundings as arguments.
 func Run(ctx context.Context, cfg Config, args []string, stdout, stderr io.Writer) int {
-	cfg.Workflows = append(slices.Clip(cfg.Workflows), builtins(cfg.Workflows)...)
+	cfg.jobs = &jobEngine{}
+	cfg.Workflows = append(slices.Clip(cfg.Workflows), builtins(cfg.Workflows, cfg.jobs)...)
 	if err := cfg.Validate(); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUsage

@@ -147,8 +147,10 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 	if err != nil {
 		return usage(fmt.Errorf("api.task_token_key_file: %w", err))
 	}
+	served := newAPIEngine(instance, deployed.control.Table.Partitions, cfg.Workflows)
+	cfg.jobs.Engine = served
 	api, err := httpapi.New(httpapi.Config{
-		Engine: newAPIEngine(instance, deployed.control.Table.Partitions, cfg.Workflows), InstanceID: pc.InstanceID,
+		Engine: served, InstanceID: pc.InstanceID,
 		Tokens: tokens, TaskTokenKey: taskKey, Logger: log.Logger, Observe: metrics.Request,
 	})
 	if err != nil {

@@ -108,6 +108,13 @@ func roles() map[string]Role {
 		"POST /v1/dead-letters/{id}/retry":            RoleOperator,
 		"POST /v1/dead-letters/{id}/discard":          RoleOperator,
 
+		"POST /v1/jobs":             RoleOperator,
+		"GET /v1/jobs":              RoleViewer,
+		"GET /v1/jobs/{id}":         RoleViewer,
+		"POST /v1/jobs/{id}/cancel": RoleOperator,
+		"POST /v1/jobs/{id}/pause":  RoleOperator,
+		"POST /v1/jobs/{id}/resume": RoleOperator,
+
 		"POST /v1/tasks/{token}/complete":  RoleOperator,
 		"POST /v1/tasks/{token}/fail":      RoleOperator,
 		"POST /v1/tasks/{token}/heartbeat": RoleOperator,

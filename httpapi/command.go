@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/odradek/odradek/httpapi/api"
+	"github.com/odradek/odradek/job"
 	"github.com/odradek/odradek/record"
 )
 
@@ -33,6 +34,9 @@ func (s operations) StartWorkflow(w http.ResponseWriter, r *http.Request, p api.
 	}
 	if bad == nil {
 		bad = checkName("type", p.Type, typeBytesMax)
+	}
+	if bad == nil && (p.Type == job.Type || p.Type == job.PageType) {
+		bad = problem(api.CodeRequestInvalid, "a workflow of type %s is made by POST /v1/jobs, which notes who asks", p.Type)
 	}
 	if bad == nil && r.Header.Get(ForwardedHeader) == "" {
 		bad = s.knownType(p.Type)

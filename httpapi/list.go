@@ -26,12 +26,17 @@ func (s operations) ListWorkflows(w http.ResponseWriter, r *http.Request, p api.
 		writeProblem(w, bad)
 		return
 	}
+	s.writeAnswer(w, answer{status: http.StatusOK, body: s.list(r, q, want, p)})
+}
+
+// list gathers a page of what q asks, as p says it.
+func (s *Server) list(r *http.Request, q ListQuery, want map[int32]bool, p api.ListWorkflowsParams) api.WorkflowPage {
 	l := &listing{gathering: s.gather(r, want), q: q, params: p}
 	l.local, l.ask, l.take = l.localPage, l.query, l.takePage
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
 	defer cancel()
 	l.collect(ctx)
-	s.writeAnswer(w, answer{status: http.StatusOK, body: l.page()})
+	return l.page()
 }
 
 func (s *Server) listQuery(p api.ListWorkflowsParams) (q ListQuery, want map[int32]bool, bad *problemError) {

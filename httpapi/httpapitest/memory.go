@@ -11,6 +11,7 @@ import (
 
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/httpapi"
+	"github.com/odradek/odradek/job"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
 	"github.com/odradek/odradek/workflow"
@@ -47,6 +48,7 @@ type instance struct {
 	commands map[string]bool
 	input    uint64
 	person   Person
+	job      job.Report // of a job, which is made and does nothing
 }
 
 // NewCluster has n partitions.
@@ -56,7 +58,7 @@ func NewCluster(n int32) *Cluster {
 		workflows: map[string]*instance{}, gone: map[string]bool{}, changed: make(chan struct{}),
 		now: record.MillisOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
 	}
-	for _, d := range Definitions() {
+	for _, d := range append(Definitions(), job.Definitions(nil)...) {
 		c.defs[d.Type()] = d
 	}
 	return c
@@ -121,8 +123,8 @@ type Engine struct {
 	i int
 }
 
-// Types are those of Definitions.
-func (e *Engine) Types() []string { return []string{Echo, Greeting} }
+// Types are those of Definitions, and jobs.
+func (e *Engine) Types() []string { return []string{Echo, Greeting, job.Type} }
 
 // Partitions is what NewCluster was given.
 func (e *Engine) Partitions() int32 { return e.c.table.Partitions }
@@ -229,9 +231,13 @@ func (e *Engine) start(w *instance, workflowID string, b *record.Start) record.R
 	}
 	e.c.workflows[workflowID] = w
 	e.add(w, &record.RunStarted{Type: b.Type, Version: 1, Input: b.Input, CommandID: b.CommandID})
+	var input any = &w.person
+	if b.Type == job.Type {
+		w.job.Made, input = e.c.now.Time(), &w.job.Spec
+	}
 	if b.Type == Echo {
 		e.complete(w, b.Input)
-	} else if err := json.Unmarshal(b.Input, &w.person); err != nil {
+	} else if err := json.Unmarshal(b.Input, input); err != nil {
 		panic("httpapitest: an input that was checked: " + err.Error())
 	}
 	return answer(w, workflowID, b.CommandID, record.OutcomeStarted, "")
@@ -363,6 +369,9 @@ func (e *Engine) Query(_ context.Context, workflowID, name string, input []byte,
 		return a, 0, nil
 	}
 	a.Result, err = json.Marshal(w.person.Name)
+	if w.run.Row.Type == job.Type {
+		a.Result, err = json.Marshal(w.job)
+	}
 	age := time.Duration(0)
 	if stale {
 		age = time.Second
