@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/odradek/odradek/client"
+	"github.com/odradek/odradek/job"
 )
 
 func (a *app) deadLetters() *cobra.Command {
@@ -26,20 +26,6 @@ func (a *app) deadLetters() *cobra.Command {
 	}
 	cmd.AddCommand(a.dlqList(), a.dlqGet(), a.dlqRetry(), a.dlqDiscard())
 	return cmd
-}
-
-// chosen are the dead letters that a command is about.
-type chosen struct {
-	code string
-	all  bool
-	rate float64
-}
-
-func (x *chosen) flags(cmd *cobra.Command, verb string) {
-	f := cmd.Flags()
-	f.StringVar(&x.code, "code", "", verb+" all with this code")
-	f.BoolVar(&x.all, "all", false, verb+" all")
-	f.Float64Var(&x.rate, "rate", 50, "at most so many a second")
 }
 
 func (a *app) dlqList() *cobra.Command {
@@ -58,23 +44,18 @@ record: an export.`,
 		}
 		defer c.Close()
 		var all []client.DeadLetter
-		var rows [][]string
 		err = a.eachDeadLetter(cmd.Context(), c, code, func(d client.DeadLetter) error {
-			switch a.output {
-			case "jsonl":
+			if a.output == "jsonl" {
 				return a.line(d)
-			case "table":
-				rows = append(rows, []string{d.ID, d.Code, d.Record.Key, moment(d.At), d.Reason})
-			default:
-				all = append(all, d)
 			}
+			all = append(all, d)
 			return nil
 		})
 		switch {
 		case err != nil:
 			return err
 		case a.output == "table":
-			a.rows([]string{"ID", "CODE", "KEY", "AT", "REASON"}, rows)
+			a.letterTable(all)
 			return nil
 		case a.output == "jsonl":
 			return nil
@@ -82,6 +63,15 @@ record: an export.`,
 		return a.document(map[string]any{"dead_letters": all})
 	}
 	return cmd
+}
+
+func (a *app) letterTable(letters []client.DeadLetter) {
+	var rows [][]string
+	for i := range letters {
+		d := &letters[i]
+		rows = append(rows, []string{d.ID, d.Code, d.Record.Key, moment(d.At), d.Reason})
+	}
+	a.rows([]string{"ID", "CODE", "KEY", "AT", "REASON"}, rows)
 }
 
 // eachDeadLetter goes through all partitions.
@@ -132,18 +122,18 @@ func (a *app) dlqGet() *cobra.Command {
 }
 
 func (a *app) dlqRetry() *cobra.Command {
-	var x chosen
-	var reason, edit string
+	x := chosen{operation: job.RetryDeadLetters}
+	var edit string
 	cmd := &cobra.Command{
 		Use: "retry [ID]", Short: "Take the record of a dead letter in once more",
 		Long: `Take the record of a dead letter in once more, or another one in its place (--edit FILE,
 JSON as odradek dlq get -o json shows it under "record"). What cannot be processed again is
-a dead letter again. With --all or --code all of them are taken in, at a rate.`,
+a dead letter again. With --all or --code all of them are taken in, at a rate, by a job
+that goes on without this command line.`,
 		Example: "  odradek dlq retry commands.3.17\n  odradek dlq retry --code given_up --rate 20 --reason 'the API is mended'",
 		Args:    cobra.MaximumNArgs(1),
 	}
 	x.flags(cmd, "retry")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
 	cmd.Flags().StringVar(&edit, "edit", "", "file with the record in place of the dead letter's")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var edited *client.KafkaRecord
@@ -161,95 +151,63 @@ a dead letter again. With --all or --code all of them are taken in, at a rate.`,
 				return usagef("--edit is for one dead letter: name it")
 			}
 		}
-		return a.redrive(cmd, &x, args, "retried", func(ctx context.Context, c *client.HTTP, id string) error {
-			return c.RetryDeadLetter(ctx, id, edited, reason)
+		return a.redrive(cmd.Context(), &x, args, "retried", func(c *client.HTTP, id string) error {
+			return c.RetryDeadLetter(cmd.Context(), id, edited, x.reason)
 		})
 	}
 	return cmd
 }
 
 func (a *app) dlqDiscard() *cobra.Command {
-	var x chosen
-	var reason string
+	x := chosen{operation: job.DiscardDeadLetters}
 	cmd := &cobra.Command{
 		Use: "discard [ID]", Short: "Forget a dead letter", Args: cobra.MaximumNArgs(1),
 		Long:    "Forget a dead letter. The topic dead-letters keeps its export for as long as it keeps records.",
 		Example: "  odradek dlq discard commands.3.17 --reason 'a test'",
 	}
 	x.flags(cmd, "discard")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.redrive(cmd, &x, args, "discarded", func(ctx context.Context, c *client.HTTP, id string) error {
-			return c.DiscardDeadLetter(ctx, id, reason)
+		return a.redrive(cmd.Context(), &x, args, "discarded", func(c *client.HTTP, id string) error {
+			return c.DiscardDeadLetter(cmd.Context(), id, x.reason)
 		})
 	}
 	return cmd
 }
 
-// redrive does something with one dead letter, or with all that were there when it began.
-func (a *app) redrive(cmd *cobra.Command, x *chosen, args []string, done string, do func(context.Context, *client.HTTP, string) error) error {
-	many := x.all || x.code != ""
-	if many == (len(args) == 1) {
+// chosen are the dead letters that a command is about: one, or by a job many.
+type chosen struct {
+	operation job.Operation
+	reason    string
+	all       bool
+	many      bulk
+}
+
+func (x *chosen) flags(cmd *cobra.Command, verb string) {
+	f := cmd.Flags()
+	f.StringVar(&x.reason, "reason", "", "why, for people")
+	f.StringVar(&x.many.spec.Code, "code", "", verb+" all with this code")
+	f.BoolVar(&x.all, "all", false, verb+" all")
+	x.many.flags(cmd, "with --code or --all: ")
+}
+
+// redrive does something with one dead letter, or makes a job for many.
+func (a *app) redrive(ctx context.Context, x *chosen, args []string, done string, do func(*client.HTTP, string) error) error {
+	many := x.all || x.many.spec.Code != ""
+	if many == (len(args) == 1) || x.all && x.many.spec.Code != "" {
 		return usagef("name one dead letter, or choose with --code or --all")
+	}
+	if many {
+		x.many.spec.Operation, x.many.spec.Reason = x.operation, x.reason
+		return a.make(ctx, &x.many, false)
 	}
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if !many {
-		if err := do(cmd.Context(), c, args[0]); err != nil {
-			return err
-		}
-		fmt.Fprintln(a.stdout, args[0], done)
-		return nil
-	}
-	var ids []string
-	if err := a.eachDeadLetter(cmd.Context(), c, x.code, func(d client.DeadLetter) error {
-		ids = append(ids, d.ID)
-		return nil
-	}); err != nil {
+	if err := do(c, args[0]); err != nil {
 		return err
 	}
-	return a.bulk(cmd.Context(), ids, x.rate, done, func(ctx context.Context, id string) error { return do(ctx, c, id) })
-}
-
-// bulk does something with many, at a rate. What is refused is told and left out; the end
-// says how many. Ended in the middle it is simply begun again: what is done is not there
-// any more, or refuses.
-func (a *app) bulk(ctx context.Context, ids []string, rate float64, done string, do func(ctx context.Context, id string) error) error {
-	if rate <= 0 {
-		return usagef("--rate is %g: use more than 0", rate)
-	}
-	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
-	defer tick.Stop()
-	n, refused := 0, 0
-	for i, id := range ids {
-		if i > 0 {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				fmt.Fprintf(a.stderr, "ended after %d of %d: %d %s, %d refused\n", i, len(ids), n, done, refused)
-				return ctx.Err()
-			}
-		}
-		err := do(ctx, id)
-		switch {
-		case err == nil:
-			n++
-		case client.Code(err) == "":
-			return err
-		default:
-			refused++
-			fmt.Fprintf(a.stderr, "%s: %v\n", id, err)
-		}
-		if (i+1)%100 == 0 {
-			fmt.Fprintf(a.stderr, "%d of %d\n", i+1, len(ids))
-		}
-	}
-	if a.output == "table" {
-		fmt.Fprintf(a.stdout, "%d %s, %d refused\n", n, done, refused)
-		return nil
-	}
-	return a.document(map[string]int{done: n, "refused": refused})
+	fmt.Fprintln(a.stdout, args[0], done)
+	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/odradek/odradek/httpapi"
 	"github.com/odradek/odradek/httpapi/httpapitest"
+	"github.com/odradek/odradek/job"
 	"github.com/odradek/odradek/record"
 )
 
@@ -104,6 +106,16 @@ func engine(ts *testscript.TestScript, _ bool, args []string) {
 			r.Signals = []record.SignalRow{{No: 8, Name: "finish"}}
 			r.Stuck = &record.StuckRow{Code: "panic", Detail: "boom at order.go:17", Since: 2000, Tries: 2, RetryAt: record.Never}
 			r.Inbox = 4
+		})
+	case "job-ends": // having done half of what it was to do
+		c.Edit(job.WorkflowID(args[1]), func(r *httpapi.Run) {
+			var err error
+			r.Result, err = json.Marshal(job.Report{
+				Spec: job.Spec{Operation: job.Retry, Filter: "status = failed", Rate: 20, Reason: "mended", By: "ann"}, Partitions: 4, Through: 2,
+				Matched: 3, Done: 2, Refused: 1, Refusals: []job.Refusal{{WorkflowID: "one", Code: "operation_not_offered", Detail: "something came after"}}, Cancelled: true,
+			})
+			ts.Check(err)
+			r.Row.Status, r.Row.ClosedAt = record.StatusCompleted, 1000
 		})
 	default:
 		ts.Fatalf("engine: no verb %q", args[0])

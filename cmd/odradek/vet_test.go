@@ -9,8 +9,8 @@ import (
 func TestVet(t *testing.T) {
 	t.Parallel()
 	a := newApp()
-	line, err := a.vetPackages([]string{"../../workflows/...", "../../schedule"})
-	if err != nil || !line.OK || line.Packages < 6 {
+	line, err := a.vetPackages([]string{"../../workflows/...", "../../schedule", "../../job"})
+	if err != nil || !line.OK || line.Packages < 7 {
 		t.Errorf("ours: %+v, %v", line, err)
 	}
 	line, err = a.vetPackages([]string{"./testdata/bad"})
