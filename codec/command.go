@@ -79,6 +79,20 @@ func EncodeOperate(workflowID string, c *record.Operate) record.Output {
 	return out
 }
 
+// EncodeOperateType makes the record of a command about a workflow type. The caller sets the
+// partition: its runs there wait, or go on.
+func EncodeOperateType(c *record.OperateType) record.Output {
+	cmd := CommandPauseType
+	if c.Op == record.OperateResume {
+		cmd = CommandResumeType
+	}
+	out := ending(c.Type, cmd, c.CommandID, record.RunID{}, c.Reason, c.By, c.Reply)
+	more := newHeaders(1, len(c.Type))
+	more.text(HeaderType, c.Type)
+	out.Headers = append(out.Headers, more.hs...)
+	return out
+}
+
 // RedriveKey is the key of a command about a dead letter: it is for a partition, not for a
 // workflow.
 const RedriveKey = "dead-letter"

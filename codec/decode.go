@@ -183,6 +183,8 @@ func decodeCommand(w *wire, value []byte) record.Body {
 		return &record.Signal{CommandID: string(w.commandID), Name: string(w.signal), Payload: value, Reply: reply}
 	case cmd == CommandCancel || cmd == CommandTerminate:
 		return decodeEnding(w, cmd, reply)
+	case cmd == CommandPauseType || cmd == CommandResumeType:
+		return decodeOperateType(w, cmd, reply)
 	case cmd == CommandRedrive:
 		return decodeRedrive(w, value, reply)
 	case operates(cmd):
@@ -190,7 +192,7 @@ func decodeCommand(w *wire, value []byte) record.Body {
 	case w.command == nil:
 		return bad(CodeCommandMissing, "the record says neither %s (the workflow type that it starts) nor %s (the signal that it gives): set one of these headers", HeaderType, HeaderSignal)
 	}
-	return bad(CodeCommandUnknown, "header %s is %q; known are %s, %s, %s, %s, %s, %s, retry, reset, pause and resume", HeaderCommand, clip(w.command), CommandStart, CommandSignal, CommandUpdate, CommandStartWith, CommandCancel, CommandTerminate)
+	return bad(CodeCommandUnknown, "header %s is %q; known are %s, %s, %s, %s, %s, %s, retry, reset, pause, resume, %s and %s", HeaderCommand, clip(w.command), CommandStart, CommandSignal, CommandUpdate, CommandStartWith, CommandCancel, CommandTerminate, CommandPauseType, CommandResumeType)
 }
 
 func decodeStart(w *wire, value []byte, reply bool) record.Body {
@@ -302,6 +304,21 @@ func decodeOperate(w *wire, cmd string, reply bool) record.Body {
 	return c
 }
 
+// decodeOperateType reads a command about a workflow type.
+func decodeOperateType(w *wire, cmd string, reply bool) record.Body {
+	if why := checkType(w.typ); why != nil {
+		return why
+	}
+	if _, why := decodeWhy(w); why != nil {
+		return why
+	}
+	c := &record.OperateType{Op: record.OperatePause, Type: string(w.typ), CommandID: string(w.commandID), Reason: string(w.reason), By: string(w.by), Reply: reply}
+	if cmd == CommandResumeType {
+		c.Op = record.OperateResume
+	}
+	return c
+}
+
 // decodeRedrive reads a command about a dead letter.
 func decodeRedrive(w *wire, value []byte, reply bool) record.Body {
 	if _, why := decodeWhy(w); why != nil {
@@ -362,7 +379,7 @@ func checkCommandID(v []byte) *record.Undecodable {
 
 func checkType(v []byte) *record.Undecodable {
 	if len(v) == 0 {
-		return bad(CodeTypeMissing, "a start names its workflow type in header %s, which is missing or empty", HeaderType)
+		return bad(CodeTypeMissing, "the workflow type stands in header %s, which is missing or empty", HeaderType)
 	}
 	if len(v) > NameBytesMax {
 		return bad(CodeTypeInvalid, "header %s has %d bytes, at most %d are allowed", HeaderType, len(v), NameBytesMax)

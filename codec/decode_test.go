@@ -49,7 +49,10 @@ func TestWhatAProducerMaySend(t *testing.T) {
 		"completed, attempt": {record.TopicEvents, hs("od-event", "completed", "od-task", taskText, "od-attempt", "3"), `1`, &record.TaskCompleted{Task: task, Attempt: 3, Result: []byte("1")}, 0},
 		"failed": {record.TopicEvents, hs("od-event", "failed", "od-task", taskText), `{"message":"no","retryable":true,"retry_after_ms":1500}`,
 			&record.TaskFailed{Task: task, Failure: record.Failure{Kind: "application", Message: "no", Retryable: true, RetryAfter: 1500 * time.Millisecond}}, 0},
-		"forwarded start":     {record.TopicInternal, hs("od-type", "a", "od-fwd", "commands/3/17/1/2"), `1`, &record.Start{Type: "a", Input: []byte("1")}, 2},
+		"forwarded start": {record.TopicInternal, hs("od-type", "a", "od-fwd", "commands/3/17/1/2"), `1`, &record.Start{Type: "a", Input: []byte("1")}, 2},
+		"pause a type": {record.TopicCommands, hs("od-cmd", "pause-type", "od-type", "billing", "od-id", "c1", "od-reason", "why", "od-by", "me"), ``,
+			&record.OperateType{Op: record.OperatePause, Type: "billing", CommandID: "c1", Reason: "why", By: "me"}, 0},
+		"resume a type":       {record.TopicCommands, hs("od-cmd", "resume-type", "od-type", "billing"), ``, &record.OperateType{Op: record.OperateResume, Type: "billing"}, 0},
 		"pending":             {record.TopicEvents, hs("od-event", "pending", "od-task", taskText, "od-attempt", "2"), `{}`, &record.TaskBeat{Task: task, Attempt: 2, Pending: true}, 0},
 		"pending for a while": {record.TopicEvents, hs("od-event", "pending", "od-task", taskText, "od-attempt", "2", "od-sending", "3", "od-after-ms", "1500"), `{"n":1}`, &record.TaskBeat{Task: task, Attempt: 2, Sending: 3, Pending: true, After: 1500 * time.Millisecond, Details: []byte(`{"n":1}`)}, 0},
 		"failed, sending":     {record.TopicEvents, hs("od-event", "failed", "od-task", taskText, "od-sending", "3"), `{"message":"no"}`, &record.TaskFailed{Task: task, Sending: 3, Failure: record.Failure{Kind: "application", Message: "no"}}, 0},
@@ -98,7 +101,7 @@ func TestBadRecordsSayWhatAndHow(t *testing.T) {
 		"format not a number":   {record.TopicCommands, "w", "1", append(hs("od-v", "1.0"), start...), CodeFormatInvalid, `is "1.0"`},
 		"format 0":              {record.TopicEvents, "w", "1", append(hs("od-v", "0"), start...), CodeFormatInvalid, "leave it out"},
 		"nothing":               {record.TopicCommands, "w", "1", nil, CodeCommandMissing, "neither od-type"},
-		"unknown command":       {record.TopicCommands, "w", "1", hs("od-cmd", "stop", "od-type", "a"), CodeCommandUnknown, `"stop"; known are start, signal, update, start-with, cancel, terminate, retry, reset, pause and resume`},
+		"unknown command":       {record.TopicCommands, "w", "1", hs("od-cmd", "stop", "od-type", "a"), CodeCommandUnknown, `"stop"; known are start, signal, update, start-with, cancel, terminate, retry, reset, pause, resume, pause-type and resume-type`},
 		"empty command":         {record.TopicCommands, "w", "1", hs("od-cmd", ""), CodeCommandUnknown, `is ""`},
 		"start without type":    {record.TopicCommands, "w", "1", hs("od-cmd", "start"), CodeTypeMissing, "in header od-type"},
 		"empty type":            {record.TopicCommands, "w", "1", hs("od-type", ""), CodeTypeMissing, "missing or empty"},
@@ -241,6 +244,31 @@ func TestCommandsAndEventsRoundTrip(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOperateTypeRoundTrip: what the API sends is what each partition reads.
+func TestOperateTypeRoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, c := range []record.OperateType{
+		{Op: record.OperatePause, Type: "billing", CommandID: "c", Reason: "why", By: "me", Reply: true},
+		{Op: record.OperateResume, Type: "a.b_c-1"},
+	} {
+		out := EncodeOperateType(&c)
+		r := Decode(KafkaRecord{Topic: out.Topic, Key: out.Key, Value: out.Value, Headers: out.Headers})
+		if d := cmp.Diff(&c, r.Body); d != "" || r.WorkflowID != c.Type {
+			t.Errorf("of %q (-want +got):\n%s", r.WorkflowID, d)
+		}
+	}
+	for name, headers := range map[string][]record.Header{
+		CodeTypeMissing:   hs("od-cmd", "pause-type"),
+		CodeTypeInvalid:   hs("od-cmd", "pause-type", "od-type", "a b"),
+		CodeReasonInvalid: hs("od-cmd", "resume-type", "od-type", "a", "od-by", "\xff"),
+	} {
+		r := Decode(KafkaRecord{Topic: record.TopicCommands, Key: []byte("any"), Headers: headers})
+		if bad, ok := r.Body.(*record.Undecodable); !ok || bad.Code != name {
+			t.Errorf("%s: %+v", name, r.Body)
+		}
+	}
 }
 
 func TestAProblemThatIsNotJSONTravelsAsText(t *testing.T) {

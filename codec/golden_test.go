@@ -110,6 +110,7 @@ func goldenRows() []record.Row {
 	})
 	e.PutOwnership(&record.OwnershipRow{Version: 3, Owned: []record.SlotRange{{First: 0, Last: 99}}, Moved: []record.SlotMove{{Slot: 100, To: 2, Version: 3}}})
 	e.PutPositions(record.Positions{Commands: record.Position{Offset: 5, LeaderEpoch: 1}, Events: record.Position{Offset: 6, LeaderEpoch: -1}, Internal: record.Position{Offset: 7, LeaderEpoch: 2}, Now: at})
+	e.PutType(&record.TypeRow{Type: "billing", Acts: []record.TypeAct{{Op: record.OperatePause, At: at, CommandID: "c", Reason: "why", By: "me"}, {Op: record.OperateResume, At: at + 5}}})
 	return e.Rows
 }
 

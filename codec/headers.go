@@ -70,19 +70,21 @@ const (
 
 // Values of headers.
 const (
-	CommandStart     = "start"
-	CommandSignal    = "signal"
-	CommandUpdate    = "update"
-	CommandStartWith = "start-with" // a start, and a signal or an update
-	CommandAnswer    = "answer"     // an event of a task by whoever has its token
-	CommandCancel    = "cancel"
-	CommandTerminate = "terminate"
-	CommandRedrive   = "redrive" // of a dead letter, whatever the record's key is
-	EventCompleted   = "completed"
-	EventFailed      = "failed"
-	EventStarted     = "started"
-	EventPending     = "pending"
-	EventHeartbeat   = "heartbeat"
+	CommandStart      = "start"
+	CommandSignal     = "signal"
+	CommandUpdate     = "update"
+	CommandStartWith  = "start-with" // a start, and a signal or an update
+	CommandAnswer     = "answer"     // an event of a task by whoever has its token
+	CommandCancel     = "cancel"
+	CommandTerminate  = "terminate"
+	CommandRedrive    = "redrive"    // of a dead letter, whatever the record's key is
+	CommandPauseType  = "pause-type" // in od-type, for a partition, whatever the record's key is
+	CommandResumeType = "resume-type"
+	EventCompleted    = "completed"
+	EventFailed       = "failed"
+	EventStarted      = "started"
+	EventPending      = "pending"
+	EventHeartbeat    = "heartbeat"
 )
 
 // FormatVersion is the highest od-v that this binary reads.

@@ -17,6 +17,7 @@ import (
 //	command IDs        <slot u16> 'k' <workflow ID> 0 <run 16> <command ID>
 //	rows of a partition    FFFF <kind>
 //	dead letters           FFFF 'D' <topic u8> <partition u32> <offset u64>
+//	workflow types         FFFF 'Y' <type>
 //	due index              FFFF 'T' <time u64> <kind u8> <workflow ID> 0 <run 16> <number u64>
 //	listing                FFFF 'L' <type> 0 <status u8> <^start u64> <run 16>
 //	index of attributes    FFFF 'A' <name> 0 <type u8> <value> <^start u64> <run 16>
@@ -51,6 +52,7 @@ const (
 	RowIndex
 	RowDeadLetter
 	RowOwnership
+	RowType
 	RowPositions
 	RowCheckpoint // stands in the store only
 	RowMeta       // stands in the store only
@@ -83,6 +85,7 @@ const (
 	kindIndex      = 'A'
 	kindDeadLetter = 'D'
 	kindOwnership  = 'O'
+	kindType       = 'Y'
 	kindPositions  = 'P'
 	kindCheckpoint = 'C'
 	kindMeta       = 'M'
@@ -93,7 +96,7 @@ const (
 // takeover folds; the others it derives.
 func (k RowKind) Travels() bool {
 	switch k {
-	case RowChunk, RowStuck, RowAttempt, RowInbox, RowSummary, RowDeadLetter, RowOwnership, RowPositions:
+	case RowChunk, RowStuck, RowAttempt, RowInbox, RowSummary, RowDeadLetter, RowOwnership, RowType, RowPositions:
 		return true
 	}
 	return false
@@ -111,7 +114,7 @@ type Key struct {
 	CommandID  string
 	Due        record.Due
 	Origin     record.Origin // topic, partition and offset of a dead letter
-	Type       string        // of a listing entry
+	Type       string        // of a listing entry, or of a workflow type's row
 	Status     record.Status
 	StartedAt  record.Millis
 	Attribute  record.Attribute // of an index entry
@@ -216,7 +219,7 @@ func appendPartition(dst []byte, kind byte) []byte {
 }
 
 // AppendPartitionKey appends the key of a row that a partition has once, or, for
-// RowDue, RowListing, RowDeadLetter and RowWitness, what the keys of that kind begin with.
+// RowDue, RowListing, RowDeadLetter, RowType and RowWitness, what the keys of that kind begin with.
 func AppendPartitionKey(dst []byte, kind RowKind) []byte {
 	switch kind {
 	case RowDue:
@@ -229,6 +232,8 @@ func AppendPartitionKey(dst []byte, kind RowKind) []byte {
 		return appendPartition(dst, kindDeadLetter)
 	case RowOwnership:
 		return appendPartition(dst, kindOwnership)
+	case RowType:
+		return appendPartition(dst, kindType)
 	case RowPositions:
 		return appendPartition(dst, kindPositions)
 	case RowCheckpoint:
@@ -311,6 +316,11 @@ func appendDeadLetterKey(dst []byte, o record.Origin) []byte {
 	dst = append(dst, byte(o.Topic))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(o.Partition))
 	return binary.BigEndian.AppendUint64(dst, uint64(o.Offset))
+}
+
+// AppendTypeKey appends the key of a workflow type's row.
+func AppendTypeKey(dst []byte, typ string) []byte {
+	return append(appendPartition(dst, kindType), typ...)
 }
 
 // DecodeKey is the inverse of all the above. A key of a kind that we do not know
@@ -415,6 +425,11 @@ func partitionKey(k Key, kind byte, r reader) (Key, error) {
 		}
 		k.StartedAt = record.Millis(^r.uint64() ^ signBit)
 		k.Run = r.runID()
+	case kindType:
+		k.Kind, k.Type = RowType, string(r.b)
+		if r.b = nil; k.Type == "" {
+			r.fail("a workflow type is missing")
+		}
 	case kindDeadLetter:
 		k.Kind = RowDeadLetter
 		k.Origin = record.Origin{Topic: record.Topic(r.byte()), Partition: int32(r.fixed32()), Offset: int64(r.uint64())}

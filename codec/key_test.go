@@ -117,7 +117,7 @@ func FuzzDecodeKey(f *testing.F) {
 	for _, key := range [][]byte{
 		AppendRowKey(nil, RowTask, "w", run, 7), AppendChunkKey(nil, "w", run, 7), AppendCommandKey(nil, "w", run, "c"),
 		AppendDueKey(nil, record.Due{At: 5, Kind: 1, WorkflowID: "w", Run: run, No: 3}), appendDeadLetterKey(nil, record.Origin{Topic: 1, Partition: 2, Offset: 3}),
-		appendListingKey(nil, &record.RunRow{Type: "t", Status: 1, StartedAt: 9, Run: run}), AppendPartitionKey(nil, RowOwnership), AppendPartitionKey(nil, RowPositions),
+		appendListingKey(nil, &record.RunRow{Type: "t", Status: 1, StartedAt: 9, Run: run}), AppendPartitionKey(nil, RowOwnership), AppendPartitionKey(nil, RowPositions), AppendTypeKey(nil, "t"),
 		AppendPartitionKey(nil, RowCheckpoint), AppendPartitionKey(nil, RowMeta), AppendWitnessKey(nil, 3),
 	} {
 		f.Add(key)
@@ -139,6 +139,8 @@ func FuzzDecodeKey(f *testing.F) {
 			again = appendListingKey(nil, &record.RunRow{Type: k.Type, Status: k.Status, StartedAt: k.StartedAt, Run: k.Run})
 		case RowDeadLetter:
 			again = appendDeadLetterKey(nil, k.Origin)
+		case RowType:
+			again = AppendTypeKey(nil, k.Type)
 		case RowOwnership, RowPositions, RowCheckpoint, RowMeta:
 			again = AppendPartitionKey(nil, k.Kind)
 		case RowWitness:

@@ -546,6 +546,39 @@ func DecodeDeadLetterRow(k Key, value []byte) (record.DeadLetterRow, error) {
 	return d, nil
 }
 
+func appendType(dst []byte, t *record.TypeRow) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(t.Acts)))
+	for i := range t.Acts {
+		a := &t.Acts[i]
+		dst = appendMillis(append(dst, byte(a.Op)), a.At)
+		dst = appendBytes(dst, a.CommandID)
+		dst = appendBytes(dst, a.Reason)
+		dst = appendBytes(dst, a.By)
+	}
+	return dst
+}
+
+// DecodeTypeRow decodes what was done to a workflow type.
+func DecodeTypeRow(k Key, value []byte) (record.TypeRow, error) {
+	r := newReader(value)
+	t := record.TypeRow{Type: k.Type}
+	n := r.count(5)
+	if n == 0 {
+		r.fail("nothing was done to the type")
+	}
+	for ; n > 0 && r.err == nil; n-- {
+		a := record.TypeAct{Op: record.Operation(r.byte()), At: r.millis(), CommandID: r.string(), Reason: r.string(), By: r.string()}
+		if a.Op != record.OperatePause && a.Op != record.OperateResume {
+			r.fail("neither a pause nor a resume")
+		}
+		t.Acts = append(t.Acts, a)
+	}
+	if err := r.end(); err != nil {
+		return record.TypeRow{}, fmt.Errorf("row of workflow type %q: %w", k.Type, err)
+	}
+	return t, nil
+}
+
 // DecodeListing decodes the value of a listing entry: the workflow ID.
 func DecodeListing(value []byte) (workflowID string, err error) {
 	r := newReader(value)

@@ -48,6 +48,8 @@ func decodeRow(k Key, value []byte) (any, error) {
 		return DecodeListing(value)
 	case RowDeadLetter:
 		return DecodeDeadLetterRow(k, value)
+	case RowType:
+		return DecodeTypeRow(k, value)
 	case RowOwnership:
 		return DecodeOwnershipRow(value)
 	case RowPositions:
@@ -86,6 +88,8 @@ func putRow(e *RowEncoder, k Key, v any) bool {
 		e.PutDue(v)
 	case record.DeadLetterRow:
 		e.PutDeadLetter(&v)
+	case record.TypeRow:
+		e.PutType(&v)
 	case record.OwnershipRow:
 		e.PutOwnership(&v)
 	case record.Positions:
@@ -112,6 +116,7 @@ func TestRowsRoundTrip(t *testing.T) {
 		sum := summaries.Draw(t, "summary")
 		dead := deadLetters.Draw(t, "dead letter")
 		due := dues.Draw(t, "due")
+		typed := typeRows.Draw(t, "type")
 		chunk := smalls.Draw(t, "chunk")
 		cases := []struct {
 			key   Key
@@ -133,6 +138,7 @@ func TestRowsRoundTrip(t *testing.T) {
 			{Key{Kind: RowDue, Slot: slotPartition, WorkflowID: due.WorkflowID, Run: due.Run, No: due.No, Due: due}, due},
 			{Key{Kind: RowDeadLetter, Slot: slotPartition, Origin: record.Origin{Topic: dead.Origin.Topic, Partition: dead.Origin.Partition, Offset: dead.Origin.Offset}}, dead},
 			{Key{Kind: RowOwnership, Slot: slotPartition}, ownerships.Draw(t, "ownership")},
+			{Key{Kind: RowType, Slot: slotPartition, Type: typed.Type}, typed},
 			{Key{Kind: RowPositions, Slot: slotPartition}, positionsRows.Draw(t, "positions")},
 		}
 		var e RowEncoder
@@ -290,6 +296,13 @@ func TestRowsFitTheirEstimate(t *testing.T) {
 			}
 			e.PutOwnership(o)
 		},
+		"type": func(e *RowEncoder) {
+			row := &record.TypeRow{Type: long}
+			for range record.TypeActsMax {
+				row.Acts = append(row.Acts, record.TypeAct{Op: record.OperateResume, At: -1 << 62, CommandID: long, Reason: long, By: long})
+			}
+			e.PutType(row)
+		},
 	}
 	for name, body := range map[string]record.HistoryBody{
 		"started":   &record.RunStarted{Type: long, Version: 1 << 31, Input: []byte(long), CommandID: long},
@@ -430,6 +443,7 @@ func FuzzDecodeRow(f *testing.F) {
 	e.PutSummary(&record.SummaryRow{RunRow: *r, CommandIDs: []string{"c"}, Failure: &record.Failure{Kind: "x"}})
 	e.PutDeadLetter(&record.DeadLetterRow{Code: "c", Raw: record.Raw{Key: []byte("k"), Headers: []record.Header{{Key: "h"}}}})
 	e.PutOwnership(&record.OwnershipRow{Owned: []record.SlotRange{{First: 1, Last: 2}}, Moved: []record.SlotMove{{Slot: 3}}})
+	e.PutType(&record.TypeRow{Type: "t", Acts: []record.TypeAct{{Op: record.OperatePause, At: 3, CommandID: "c", Reason: "r", By: "b"}}})
 	e.PutPositions(record.Positions{Now: 3})
 	for _, row := range e.Rows {
 		k, _ := DecodeKey(row.Key)

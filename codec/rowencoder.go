@@ -247,6 +247,18 @@ func (e *RowEncoder) PutOwnership(o *record.OwnershipRow) {
 	e.put(appendOwnership(append(b, rowFormat), o), n, true)
 }
 
+// PutType writes what was done to a workflow type.
+func (e *RowEncoder) PutType(t *record.TypeRow) {
+	size := 32 + len(t.Type)
+	for i := range t.Acts {
+		a := &t.Acts[i]
+		size += 32 + len(a.CommandID) + len(a.Reason) + len(a.By)
+	}
+	b := AppendTypeKey(e.begin(size), t.Type)
+	n := len(b)
+	e.put(appendType(append(b, rowFormat), t), n, true)
+}
+
 // PutPositions writes the lane's input positions, the last row of every batch.
 func (e *RowEncoder) PutPositions(p record.Positions) {
 	b := AppendPartitionKey(e.begin(80), RowPositions)

@@ -148,6 +148,16 @@ var (
 		}
 		return o
 	})
+	typeRows = rapid.Custom(func(t *rapid.T) record.TypeRow {
+		row := record.TypeRow{Type: "t" + texts.Draw(t, "type")}
+		for range rapid.IntRange(1, 3).Draw(t, "acts") {
+			row.Acts = append(row.Acts, record.TypeAct{
+				Op: rapid.SampledFrom([]record.Operation{record.OperatePause, record.OperateResume}).Draw(t, "op"), At: millis.Draw(t, "at"),
+				CommandID: texts.Draw(t, "command"), Reason: texts.Draw(t, "reason"), By: texts.Draw(t, "by"),
+			})
+		}
+		return row
+	})
 	summaries = rapid.Custom(func(t *rapid.T) record.SummaryRow {
 		s := record.SummaryRow{RunRow: runRows.Draw(t, "run"), Input: numbers.Draw(t, "input"), ExpireAt: millis.Draw(t, "expire"), Result: payloads.Draw(t, "result")}
 		if rapid.Bool().Draw(t, "failed") {

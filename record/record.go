@@ -81,8 +81,8 @@ type Record struct {
 	Hops       int // how often it was forwarded (S1)
 }
 
-// Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *Operate, *Redrive, *TaskCompleted,
-// *TaskFailed, *TaskBeat, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
+// Body is what a record says: *Start, *Signal, *Update, *Cancel, *Terminate, *Operate, *OperateType, *Redrive,
+// *TaskCompleted, *TaskFailed, *TaskBeat, *Undecodable, or, between engines (S5), *ChildStart, *ChildStop,
 // *ChildReport or *Await.
 type Body interface{ body() }
 
@@ -221,6 +221,18 @@ func ParseOperation(s string) (Operation, bool) {
 	return 0, false
 }
 
+// OperateType is an operator's command to a partition: the runs of a workflow type wait
+// there, or go on. Each partition gets one of its own.
+type OperateType struct {
+	Op        Operation // OperatePause or OperateResume
+	Type      string
+	Partition int32 // to which it goes: only its sender needs it
+	CommandID string
+	Reason    string // for people
+	By        string // who asks; for people
+	Reply     bool
+}
+
 // Redrive is an operator's command to a partition about one of its dead letters: to take
 // the record in once more, perhaps another one in its place, or to forget it.
 type Redrive struct {
@@ -321,6 +333,7 @@ func (*Update) body()        {}
 func (*Cancel) body()        {}
 func (*Terminate) body()     {}
 func (*Operate) body()       {}
+func (*OperateType) body()   {}
 func (*Redrive) body()       {}
 func (*TaskCompleted) body() {}
 func (*TaskFailed) body()    {}

@@ -254,6 +254,34 @@ func ParseDeadLetterID(id string) (o Origin, err error) {
 	return o, nil
 }
 
+// TypeRow travels and is overwritten, one for each workflow type that an operator has
+// paused: what was done to it in this partition.
+type TypeRow struct {
+	Type string
+	Acts []TypeAct // the last TypeActsMax, oldest first; at least one
+}
+
+// TypeActsMax is how much is known of what was done to a type: repeats of later commands
+// are told by their IDs.
+const TypeActsMax = 16
+
+// TypeAct is what an operator did to a workflow type.
+type TypeAct struct {
+	Op        Operation // OperatePause or OperateResume
+	At        Millis
+	CommandID string
+	Reason    string // for people
+	By        string // for people
+}
+
+// Paused is the pause that holds the type's runs; nil: they go on.
+func (r *TypeRow) Paused() *TypeAct {
+	if last := &r.Acts[len(r.Acts)-1]; last.Op == OperatePause {
+		return last
+	}
+	return nil
+}
+
 // OwnershipRow travels, one per partition: the slots that it owns (S1).
 type OwnershipRow struct {
 	Version uint64      // of the table from which it came or that last moved a slot

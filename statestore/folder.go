@@ -110,6 +110,11 @@ func (f *Folder) fold(k codec.Key, key, value []byte) (err error) {
 			_, err = codec.DecodeOwnershipRow(value)
 		}
 		return f.keep(err, key, value)
+	case codec.RowType:
+		if value != nil {
+			_, err = codec.DecodeTypeRow(k, value)
+		}
+		return f.keep(err, key, value)
 	case codec.RowDeadLetter:
 		if value != nil {
 			_, err = codec.DecodeDeadLetterRow(k, value)

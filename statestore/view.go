@@ -288,6 +288,46 @@ func (s *Store) Ownership() (record.OwnershipRow, bool, error) {
 	return row, true, nil
 }
 
+// TypeRows gives what operators have done to workflow types, in the order of their names.
+func (s *Store) TypeRows() (rows []record.TypeRow, err error) {
+	if err := s.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.release()
+	prefix := codec.AppendPartitionKey(nil, codec.RowType)
+	err = scan(s.db, prefix, after(prefix), func(key, value []byte) (bool, error) {
+		k, err := codec.DecodeKey(key)
+		if err != nil {
+			return false, err
+		}
+		return true, add(&rows, codec.DecodeTypeRow, k, value)
+	})
+	if err != nil {
+		return nil, s.wrap(err, "list what was done to workflow types")
+	}
+	return rows, nil
+}
+
+// TypePaused gives the pause that holds a workflow type's runs; nil: they go on.
+func (s *Store) TypePaused(typ string) (*record.TypeAct, error) {
+	if err := s.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.release()
+	value, err := s.get(s.db, codec.AppendTypeKey(nil, typ))
+	if err != nil || value == nil {
+		if err != nil {
+			err = s.wrap(err, "read what was done to workflow type %q", typ)
+		}
+		return nil, err
+	}
+	row, err := codec.DecodeTypeRow(codec.Key{Type: typ}, value)
+	if err != nil {
+		return nil, s.wrap(err, "read what was done to workflow type %q", typ)
+	}
+	return row.Paused(), nil
+}
+
 // DeadLetter gives the dead letter of a record; false if there is none.
 func (s *Store) DeadLetter(o record.Origin) (row record.DeadLetterRow, ok bool, err error) {
 	if err := s.acquire(); err != nil {

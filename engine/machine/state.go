@@ -37,7 +37,7 @@ type State struct {
 // RowWriter takes the rows that a change of a State means. codec.RowEncoder makes
 // bytes of them; the store's reader, a scan, never sees a row that is not made
 // here. Rows that travel are chunks, attempts, stuck, inbox, summaries, dead
-// letters and ownership; the others are derived (F1).
+// letters, workflow types and ownership; the others are derived (F1).
 type RowWriter interface {
 	PutRun(r *record.RunRow)
 	DeleteRun(r *record.RunRow)
@@ -98,6 +98,8 @@ type View interface {
 	DueAfter(after record.Due, n int) ([]record.Due, error)
 	// Ownership gives the partition's slots; false if it has never been started.
 	Ownership() (record.OwnershipRow, bool, error)
+	// TypeRows gives what operators have done to workflow types.
+	TypeRows() ([]record.TypeRow, error)
 	// DeadLetter gives one; false if it is not there.
 	DeadLetter(o record.Origin) (record.DeadLetterRow, bool, error)
 	// DeadLetters gives number and bytes of the dead-letter rows (F7).

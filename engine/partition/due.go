@@ -28,6 +28,18 @@ type dueQueue struct {
 	complete bool // the store has nothing beyond horizon: the heap has it all
 	far      []dueEntry
 	done     uint64 // last settled batch
+
+	// Runs that do not go on and are to be tried: by another build (S3), or because
+	// their type is not paused any more.
+	woken []record.Due
+	wakes []wakeRange // of the index, whose entries are not woken yet
+	woke  bool        // the last entry that was taken was a woken one
+}
+
+// wakeRange is what comes after an entry of the index, up to the last of a kind.
+type wakeRange struct {
+	after record.Due
+	kind  record.DueKind
 }
 
 func (q *dueQueue) add(d record.Due, seq uint64) {
@@ -42,8 +54,58 @@ func (q *dueQueue) add(d record.Due, seq uint64) {
 	}
 }
 
-// wake puts an entry at the head, whatever the window is.
-func (q *dueQueue) wake(d record.Due) { heap.Push(&q.heap, dueEntry{Due: d}) }
+// wake lets entries be taken now.
+func (q *dueQueue) wake(ds []record.Due) { q.woken = append(q.woken, ds...) }
+
+// wakeAll is wake for what the store has after an entry, up to the last of a kind.
+func (q *dueQueue) wakeAll(after record.Due, kind record.DueKind) {
+	q.wakes = append(q.wakes, wakeRange{after, kind})
+}
+
+// anyWoken reports whether an entry is woken. It reads on, a page at a time: there may be
+// any number.
+func (q *dueQueue) anyWoken(view machine.View) (bool, error) {
+	for len(q.woken) == 0 && len(q.wakes) > 0 {
+		w := &q.wakes[0]
+		ds, err := view.DueAfter(w.after, dueLoad)
+		if err != nil {
+			return false, err
+		}
+		for _, d := range ds {
+			if d.Kind <= w.kind {
+				q.woken = append(q.woken, d)
+			}
+			w.after = d
+		}
+		if len(ds) < dueLoad || w.after.Kind > w.kind {
+			q.wakes = q.wakes[1:]
+		}
+	}
+	return len(q.woken) > 0, nil
+}
+
+// take gives what is to be stepped at a time. Woken entries and those that have come due
+// take turns, so that neither waits for all of the others.
+func (q *dueQueue) take(view machine.View, now record.Millis) (record.Due, bool, error) {
+	woken, err := q.anyWoken(view)
+	if err != nil {
+		return record.Due{}, false, err
+	}
+	d, due, err := q.peek(view)
+	if err != nil {
+		return record.Due{}, false, err
+	}
+	due = due && d.At <= now
+	switch q.woke = woken && !(q.woke && due); {
+	case q.woke:
+		d, q.woken = q.woken[0], q.woken[1:]
+	case due:
+		q.pop()
+	default:
+		return record.Due{}, false, nil
+	}
+	return d, true, nil
+}
 
 // shrink keeps the earlier half in the heap.
 func (q *dueQueue) shrink() {

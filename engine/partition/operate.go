@@ -22,12 +22,14 @@ func (p *Partition) operate(e *entry, r *record.Record, c *record.Operate) error
 	}
 	got := machine.ReceiveOperate(e.stateOrNil(), r.WorkflowID, c, known)
 	if got.Outcome == record.OutcomeNone {
-		switch c.Op {
-		case record.OperatePause:
+		switch {
+		case c.Op == record.OperatePause:
 			got, err = p.pause(e, c)
-		case record.OperateResume:
+		case c.Op == record.OperateResume:
 			got, err = p.unpause(e, c)
-		case record.OperateReset:
+		case p.typePaused(e.state.Run.Type): // no attempt is to go out
+			got = notOffered("workflow type %q is paused: resume it first", e.state.Run.Type)
+		case c.Op == record.OperateReset:
 			got, err = p.reset(e, c)
 		default:
 			got, err = p.retryRun(e, c)
@@ -77,12 +79,6 @@ func (p *Partition) unpause(e *entry, c *record.Operate) (machine.Received, erro
 		return notOffered("run %s of workflow %q is not paused", s.Run.Run, s.Run.WorkflowID), nil
 	}
 	p.note(e, c, record.VerbResume)
-	for i := range s.Attempts {
-		if a := s.Attempts[i]; a.NextAt == record.Never && !a.Quarantined() {
-			a.NextAt = p.now
-			s.SetAttempt(a)
-		}
-	}
 	return applied, p.resume(e, false)
 }
 
@@ -196,6 +192,7 @@ func (p *Partition) rewind(e *entry, c *record.Operate, plan planner) (machine.R
 	p.append(e, record.HistoryEvent{No: no, At: p.now, Body: &record.RunRewound{
 		To: w.To, Reset: c.Op == record.OperateReset, CommandID: c.CommandID, Reason: c.Reason, By: c.By, Open: w.Open,
 	}})
+	p.sendHeld(e)
 	for i := range w.Again {
 		p.sendAgain(e, &w.Again[i])
 	}

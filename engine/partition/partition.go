@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -78,7 +79,8 @@ type Partition struct {
 	ownership record.OwnershipRow
 	dlRows    int64 // dead-letter rows and their bytes (F7)
 	dlBytes   int64
-	dlNoted   map[deadLetterAt]noted // by batches in flight
+	dlNoted   map[deadLetterAt]noted    // by batches in flight
+	typeRows  map[string]record.TypeRow // types that were ever paused
 
 	undeliverable map[target]refusedUntil
 	condemned     map[record.RunID]machine.Refusal
@@ -198,7 +200,13 @@ func (p *Partition) recall() error {
 	if p.dlRows, p.dlBytes, err = p.view.DeadLetters(); err != nil {
 		return fmt.Errorf("count the dead letters of partition %d: %w", p.cfg.Partition, err)
 	}
-	return p.wakeStuck()
+	if err := p.recallTypes(); err != nil {
+		return err
+	}
+	// What stands at the end of the due index waits for another build, which this one may
+	// be (S3), for a type that was resumed meanwhile, or for a takeover.
+	p.due.wakeAll(record.Due{At: record.Never - 1}, math.MaxUint8)
+	return nil
 }
 
 func (p *Partition) setOwnership(row record.OwnershipRow) {

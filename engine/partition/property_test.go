@@ -89,7 +89,9 @@ const depthMax = 3
 func drawLine(rt *rapid.T, ids []string) string {
 	id := rapid.SampledFrom(ids).Draw(rt, "id")
 	n := rapid.IntRange(-1, 3).Draw(rt, "n")
-	switch rapid.IntRange(0, 9).Draw(rt, "input") {
+	switch rapid.IntRange(0, 10).Draw(rt, "input") {
+	case 10:
+		return rapid.SampledFrom([]string{"pausetype ", "resumetype "}).Draw(rt, "operation") + rapid.SampledFrom([]string{"two", "sum", "charge"}).Draw(rt, "type")
 	case 8:
 		return rapid.SampledFrom([]string{"pause ", "resume ", "retry ", "retry ", "redrive ", "discard "}).Draw(rt, "operation") + id + rapid.SampledFrom([]string{"", " newkey"}).Draw(rt, "key")
 	case 9:

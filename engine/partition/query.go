@@ -32,7 +32,7 @@ func (p *Partition) Query(workflowID, name string, input []byte) (record.Answer,
 	case e.state.Gone:
 		return reject(record.OutcomeHistoryGone, "run %s of workflow %q is %s and its history is dropped: only its result is known", r.Run, workflowID, r.Status)
 	case !e.coded:
-		return reject(record.OutcomeUnanswered, "%s", p.refuseRun(e).Detail)
+		return reject(record.OutcomeUnanswered, "%s", noCode(e).Detail)
 	case e.state.Stuck != nil && e.state.Stuck.TurnOpen:
 		return reject(record.OutcomeUnanswered, "run %s of workflow %q is stuck before its first turn: %s", r.Run, workflowID, e.state.Stuck.Code)
 	}

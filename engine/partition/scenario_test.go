@@ -267,6 +267,20 @@ func (h *harness) play(t *testing.T, d *datadriven.TestData) string {
 			ids = append(ids, rows[i].WorkflowID)
 		}
 		return strings.Join(ids, " ")
+	case "types": // what was done to workflow types
+		rows, err := h.store.TypeRows()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		for i := range rows {
+			fmt.Fprintf(&out, "%s", rows[i].Type)
+			for _, a := range rows[i].Acts {
+				fmt.Fprintf(&out, " %s by %s: %s", a.Op, a.By, a.Reason)
+			}
+			out.WriteByte('\n')
+		}
+		return out.String()
 	case "letters": // the dead letters of the store
 		rows, err := h.store.ListDeadLetters(nil, "", 100)
 		if err != nil {
@@ -311,6 +325,7 @@ func (h *harness) due(t *testing.T) {
 //	signal ID NAME PAYLOAD [id=COMMAND] [reply]
 //	cancel|terminate ID REASON [id=COMMAND] [reply]
 //	retry ID [task=N] [newkey], reset ID to=N, pause ID, resume ID [id=COMMAND] [reply]
+//	pausetype|resumetype TYPE [id=COMMAND] [reply]
 //	redrive|discard LETTER|ID [edit=INPUT] [reply]
 //	completed ID TASK ATTEMPT RESULT
 //	failed ID TASK ATTEMPT retryable|final
@@ -403,6 +418,12 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 			if n, ok := strings.CutPrefix(x, "task="); ok {
 				c.Task, _ = strconv.ParseUint(n, 10, 64)
 			}
+		}
+		r.Body = c
+	case "pausetype", "resumetype":
+		c := &record.OperateType{Op: record.OperatePause, Type: f[1], CommandID: commandID, Reason: "why", By: "op", Reply: reply}
+		if f[0] == "resumetype" {
+			c.Op = record.OperateResume
 		}
 		r.Body = c
 	case "completed":

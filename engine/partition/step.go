@@ -23,8 +23,12 @@ func (p *Partition) Step(r *record.Record) error {
 		p.deadLetter(r, bad.Code, bad.Reason)
 		return nil
 	}
-	if c, ok := r.Body.(*record.Redrive); ok {
+	switch c := r.Body.(type) { // for the partition, whatever the record's key is
+	case *record.Redrive:
 		return p.redrive(r, c)
+	case *record.OperateType:
+		p.operateType(r, c)
+		return nil
 	}
 	if slot := topology.Slot(r.WorkflowID); p.owned[slot>>3]&(1<<(slot&7)) == 0 {
 		p.forward(r, slot)

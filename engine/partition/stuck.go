@@ -18,13 +18,11 @@ const (
 
 // refuseRun says why the run's code must not run now.
 func (p *Partition) refuseRun(e *entry) *machine.Refusal {
+	if r := p.refuseType(e); r != nil {
+		return r
+	}
 	if !e.coded {
-		r := &e.state.Run
-		version := ""
-		if r.Version > 0 {
-			version = fmt.Sprintf(" of version %d", r.Version)
-		}
-		return &machine.Refusal{Code: "no_code", Detail: fmt.Sprintf("this binary has no workflow type %q%s: deploy one that has it, and the run goes on by itself", r.Type, version)}
+		return noCode(e)
 	}
 	if r, ok := p.condemned[e.state.Run.Run]; ok {
 		delete(p.condemned, e.state.Run.Run)
@@ -33,10 +31,19 @@ func (p *Partition) refuseRun(e *entry) *machine.Refusal {
 	return nil
 }
 
+func noCode(e *entry) *machine.Refusal {
+	r := &e.state.Run
+	version := ""
+	if r.Version > 0 {
+		version = fmt.Sprintf(" of version %d", r.Version)
+	}
+	return &machine.Refusal{Code: "no_code", Detail: fmt.Sprintf("this binary has no workflow type %q%s: deploy one that has it, and the run goes on by itself", r.Type, version)}
+}
+
 // heals reports whether time may mend what a code of a Refusal says.
 func heals(code string) bool {
 	switch code {
-	case "no_code", "divergence", "panic", "turn_limit", "payload_too_large":
+	case CodeTypePaused, "no_code", "divergence", "panic", "turn_limit", "payload_too_large":
 		return false
 	}
 	return true
@@ -57,17 +64,23 @@ func (p *Partition) stick(e *entry, why *machine.Refusal, open bool) {
 		row.RetryAt = p.now.Add(min(stuckRetryMin<<min(row.Tries, 16), stuckRetryMax))
 	}
 	e.state.SetStuck(row)
+	if row.Code == CodeTypePaused {
+		return // as it should be
+	}
 	p.batch.Counts.Stuck++
 	p.cfg.Logger.Warn("run is stuck", "workflow_id", e.state.Run.WorkflowID, "run_id", e.state.Run.Run.String(),
 		"workflow_type", e.state.Run.Type, "partition", p.cfg.Partition, "code", row.Code, "detail", row.Detail)
 }
 
-// tryAgain reports whether a stuck run is to be tried now: by another build, or
-// because its time has come.
+// tryAgain reports whether a stuck run is to be tried now: by another build,
+// because its time has come, or because its type is not paused any more.
 func (p *Partition) tryAgain(e *entry) bool {
 	s := e.state.Stuck
-	if e.state.Run.Paused {
+	switch {
+	case e.state.Run.Paused:
 		return false
+	case s.Code == CodeTypePaused:
+		return !p.typePaused(e.state.Run.Type)
 	}
 	return s.Build != p.cfg.Build || s.RetryAt <= p.now
 }
@@ -80,24 +93,4 @@ func (p *Partition) wait(e *entry, row record.InboxRow) {
 		row.No = e.state.Inbox[n-1].No + 1
 	}
 	e.state.AddInbox(row)
-}
-
-// wakeStuck puts the runs that another build noted as stuck at the head of the
-// due queue: this one tries them again (S3). They stand at the end of the due index.
-func (p *Partition) wakeStuck() error {
-	after := record.Due{At: record.Never - 1}
-	for {
-		ds, err := p.view.DueAfter(after, dueLoad)
-		if err != nil {
-			return fmt.Errorf("read the stuck runs of partition %d: %w", p.cfg.Partition, err)
-		}
-		for _, d := range ds {
-			after = d
-			d.At = 0
-			p.due.wake(d)
-		}
-		if len(ds) < dueLoad {
-			return nil
-		}
-	}
 }

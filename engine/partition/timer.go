@@ -9,8 +9,13 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
-// NextDue is when the next entry of the due index comes due.
+// NextDue is when the next entry of the due index comes due; zero while runs are to be
+// tried again.
 func (p *Partition) NextDue() (record.Millis, bool, error) {
+	woken, err := p.due.anyWoken(p.view)
+	if woken || err != nil {
+		return 0, woken, err
+	}
 	d, ok, err := p.due.peek(p.view)
 	return d.At, ok && d.At < record.Never, err
 }
@@ -18,14 +23,13 @@ func (p *Partition) NextDue() (record.Millis, bool, error) {
 // StepDue takes up to limit due entries into the open batch.
 func (p *Partition) StepDue(limit int) (n int, err error) {
 	for ; n < limit; n++ {
-		d, ok, err := p.due.peek(p.view)
+		d, ok, err := p.due.take(p.view, p.now)
 		if err != nil {
 			return n, fmt.Errorf("read the due index of partition %d: %w", p.cfg.Partition, err)
 		}
-		if !ok || d.At > p.now {
+		if !ok {
 			return n, nil
 		}
-		p.due.pop()
 		if err := p.stepDue(d); err != nil {
 			return n, err
 		}
@@ -124,9 +128,8 @@ func (p *Partition) retry(e *entry, d record.Due) error {
 	p.batch.Counts.Inputs++
 	p.touch(e)
 	row := *a
-	if e.state.Run.Paused {
-		row.NextAt = record.Never // until it is resumed
-		e.state.SetAttempt(row)
+	if e.state.Run.Paused || p.typePaused(e.state.Run.Type) {
+		p.hold(e, row)
 		return nil
 	}
 	if r := p.deliverable(t.Service); r != nil && !t.Local() {

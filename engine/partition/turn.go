@@ -111,6 +111,9 @@ func (p *Partition) resume(e *entry, open bool) error {
 		open = e.state.Stuck.TurnOpen
 	}
 	stuck := p.refuseRun(e)
+	if stuck == nil || stuck.Code != CodeTypePaused {
+		p.sendHeld(e)
+	}
 	if stuck == nil && open {
 		var err error
 		if stuck, err = p.openTurn(e); err != nil {

@@ -24,8 +24,11 @@ var ErrCommandInFlight = errors.New("a command with this ID is being submitted")
 // same command ID.
 func (i *Instance) Submit(ctx context.Context, workflowID string, body record.Body) (record.Reply, error) {
 	p := i.Partition(workflowID)
-	if b, ok := body.(*record.Redrive); ok {
+	switch b := body.(type) {
+	case *record.Redrive:
 		p = b.Origin.Partition
+	case *record.OperateType:
+		p = b.Partition
 	}
 	l := i.lane(p)
 	if l == nil {
@@ -104,6 +107,13 @@ func command(workflowID string, body record.Body) (record.Output, string, error)
 			c.CommandID = uuid.NewString()
 		}
 		return codec.EncodeRedrive(&c), c.CommandID, nil
+	case *record.OperateType:
+		c := *b
+		c.Reply = true
+		if c.CommandID == "" {
+			c.CommandID = uuid.NewString()
+		}
+		return codec.EncodeOperateType(&c), c.CommandID, nil
 	case *record.Operate:
 		c := *b
 		c.Reply = true

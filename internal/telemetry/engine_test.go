@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/engine/partition"
 	"github.com/odradek/odradek/engine/processor"
 	"github.com/odradek/odradek/httpapi"
@@ -82,6 +83,12 @@ func full(t *testing.T, log *slog.Logger) *Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	var rows codec.RowEncoder
+	rows.PutType(&record.TypeRow{Type: "billing", Acts: []record.TypeAct{{Op: record.OperatePause}}})
+	rows.PutType(&record.TypeRow{Type: "order", Acts: []record.TypeAct{{Op: record.OperatePause}, {Op: record.OperateResume}}})
+	if err := store.Apply(rows.Rows, record.Checkpoint{}); err != nil {
+		t.Fatal(err)
+	}
 	e.Watch(&instance{
 		status: processor.InstanceStatus{
 			Instance: "one", Generation: 4, Ready: true, Abandoned: 2,
@@ -219,6 +226,7 @@ func TestEngineValues(t *testing.T) {
 		`odradek_lane_ignored_total{partition="3",reason="run_closed"} 14`,
 		`odradek_lane_lost_total{partition="3",service="pay"} 2`,
 		`odradek_lane_cached_runs{partition="3"} 15`,
+		`odradek_lane_paused_types{partition="3",type="billing"} 1`,
 		`odradek_lane_produced_records_total{partition="3"} 17`,
 		`odradek_lane_produced_bytes_total{partition="3"} 18`,
 		`odradek_lane_add_retries_total{partition="3"} 19`,

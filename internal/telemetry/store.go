@@ -21,10 +21,12 @@ type storeMetric struct {
 type stores struct {
 	instance *atomic.Pointer[Instance]
 	metrics  []storeMetric
+	paused   *prometheus.Desc
 }
 
 func newStores(reg registry, instance *atomic.Pointer[Instance]) *stores {
 	r, s := reg.of("store"), &stores{instance: instance}
+	s.paused = reg.of("lane").desc("paused_types", "1 for each workflow type whose runs in the partition an operator lets wait.", "partition", "type")
 	gauge := func(name, help string, read func(*statestore.Metrics) float64) {
 		s.metrics = append(s.metrics, storeMetric{r.desc(name, help, "partition"), prometheus.GaugeValue, read})
 	}
@@ -60,6 +62,7 @@ func (s *stores) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range s.metrics {
 		ch <- m.desc
 	}
+	ch <- s.paused
 }
 
 // Collect implements prometheus.Collector.
@@ -79,6 +82,15 @@ func (s *stores) Collect(ch chan<- prometheus.Metric) {
 		}
 		for _, m := range s.metrics {
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(&v), strconv.Itoa(int(l.Partition)))
+		}
+		types, err := st.TypeRows()
+		if err != nil { // closed meanwhile, or it says so elsewhere
+			continue
+		}
+		for i := range types {
+			if types[i].Paused() != nil {
+				ch <- prometheus.MustNewConstMetric(s.paused, prometheus.GaugeValue, 1, strconv.Itoa(int(l.Partition)), types[i].Type)
+			}
 		}
 	}
 }
