@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/odradek/odradek/engine/partition"
@@ -16,8 +17,16 @@ import (
 // longer is work for a service worker.
 const localTimeout = 30 * time.Second
 
-// localTasksMax bounds the local tasks of an instance that run at the same time.
-const localTasksMax = 256
+const (
+	// localTasksMax bounds the local tasks of an instance that run at the same time.
+	localTasksMax = 256
+	// localGrace is how long after its limit a local task may take to see that its context
+	// has ended. Then its place is given to others, and its goroutine to nobody.
+	localGrace = 10 * time.Second
+	// localLostMax bounds those goroutines: beyond, a place stays taken until its task
+	// returns.
+	localLostMax = 256
+)
 
 // CodeLocalMissing is the code of a failure of a local task that the binary lacks.
 const CodeLocalMissing = "local_task_missing"
@@ -26,18 +35,29 @@ const CodeLocalMissing = "local_task_missing"
 // them have settled. Their results are inputs that come from no topic: they move no
 // position, and what is lost with the tenure is carried out again by the next.
 type locals struct {
-	ctx   context.Context
-	stop  context.CancelFunc
-	slots chan struct{} // of the instance
-	wake  chan struct{} // there are results
+	ctx    context.Context
+	stop   context.CancelFunc
+	places *localPlaces
+	warn   func(WarningInfo) // nil: nobody hears it
+	wake   chan struct{}     // there are results
 
 	mu      sync.Mutex
 	results []*record.Record
 	running map[record.TaskID]context.CancelFunc
 }
 
-func newLocals(slots chan struct{}) *locals {
-	l := &locals{slots: slots, wake: make(chan struct{}, 1), running: map[record.TaskID]context.CancelFunc{}}
+// localPlaces are the places of an instance for local tasks of all its lanes.
+type localPlaces struct {
+	slots chan struct{} // tasks that run
+	lost  chan struct{} // goroutines of tasks that run although they were given up
+}
+
+func newLocalPlaces() *localPlaces {
+	return &localPlaces{slots: make(chan struct{}, localTasksMax), lost: make(chan struct{}, localLostMax)}
+}
+
+func newLocals(places *localPlaces, warn func(WarningInfo)) *locals {
+	l := &locals{places: places, warn: warn, wake: make(chan struct{}, 1), running: map[record.TaskID]context.CancelFunc{}}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	return l
 }
@@ -49,30 +69,64 @@ func (l *locals) start(t partition.Local) {
 	l.running[t.Task] = cancel
 	l.mu.Unlock()
 	go func() {
-		body := l.attempt(ctx, t)
+		l.attempt(ctx, t)
 		cancel()
-		l.done(t, body)
 	}()
 }
 
 // attempt waits for a slot and gives it back. Its limit begins with the slot: waiting for
 // one spends no attempt.
-func (l *locals) attempt(ctx context.Context, t partition.Local) record.Body {
+func (l *locals) attempt(ctx context.Context, t partition.Local) {
 	select {
-	case l.slots <- struct{}{}:
-		defer func() { <-l.slots }()
+	case l.places.slots <- struct{}{}:
 	case <-ctx.Done():
+		l.done(t, notBegun(t))
+		return
 	}
-	if ctx.Err() != nil { // also where slot and end came together
-		return failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Retryable: true,
-			Message: fmt.Sprintf("local task %s was cancelled, or its partition moved, before it began", t.Name)})
+	if ctx.Err() != nil { // slot and end came together
+		<-l.places.slots
+		l.done(t, notBegun(t))
+		return
 	}
 	if t.Timeout == 0 {
 		t.Timeout = localTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
-	return answer(ctx, t)
+	var over atomic.Bool // whoever sets it speaks for the attempt, and gives the slot back
+	watch := time.AfterFunc(t.Timeout+localGrace, func() { l.giveUp(t, &over) })
+	body := answer(ctx, t)
+	watch.Stop()
+	if !over.CompareAndSwap(false, true) {
+		<-l.places.lost
+		return
+	}
+	<-l.places.slots
+	l.done(t, body)
+}
+
+// giveUp ends an attempt whose function does not return, if there is room for its goroutine.
+func (l *locals) giveUp(t partition.Local, over *atomic.Bool) {
+	select {
+	case l.places.lost <- struct{}{}:
+	default:
+		tell(l.warn, WarningInfo{What: "local task " + t.Name, Err: fmt.Errorf("its function does not return, and %d others do not either: it keeps its place; let it return when its context ends, and restart the instance", localLostMax)})
+		return
+	}
+	if !over.CompareAndSwap(false, true) {
+		<-l.places.lost // it has just returned
+		return
+	}
+	<-l.places.slots
+	tell(l.warn, WarningInfo{What: "local task " + t.Name, Err: fmt.Errorf("its function has not returned %v after its limit of %v, and is left to itself: let it return when its context ends", localGrace, t.Timeout)})
+	l.done(t, failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Retryable: true,
+		Message: fmt.Sprintf("local task %s took longer than %v, and did not return when its context ended", t.Name, t.Timeout)}))
+}
+
+// notBegun is what becomes of a task that ends before it has a slot.
+func notBegun(t partition.Local) record.Body {
+	return failed(t, record.Failure{Kind: record.FailureTimeout, Code: "attempt_timeout", Retryable: true,
+		Message: fmt.Sprintf("local task %s was cancelled, or its partition moved, before it began", t.Name)})
 }
 
 func (l *locals) done(t partition.Local, body record.Body) {

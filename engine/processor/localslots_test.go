@@ -10,10 +10,14 @@ import (
 	"github.com/odradek/odradek/record"
 )
 
+func someLocalPlaces(slots, lost int) *localPlaces {
+	return &localPlaces{slots: make(chan struct{}, slots), lost: make(chan struct{}, lost)}
+}
+
 // TestLocalSlots: a task that ends before it has begun gives its slot back.
 func TestLocalSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLocals(make(chan struct{}, 4))
+		l := newLocals(someLocalPlaces(4, 1), nil)
 		defer l.stop()
 		for n := range uint64(200) { // scheduled and cancelled in one batch: slot and end come at once
 			id := record.TaskID{No: n + 1}
@@ -21,8 +25,8 @@ func TestLocalSlots(t *testing.T) {
 			l.end(id)
 		}
 		synctest.Wait()
-		if n := len(l.slots); n != 0 {
-			t.Errorf("%d of %d slots are held by nobody", n, cap(l.slots))
+		if n := len(l.places.slots); n != 0 {
+			t.Errorf("%d of %d slots are held by nobody", n, cap(l.places.slots))
 		}
 	})
 }
@@ -31,7 +35,7 @@ func TestLocalSlots(t *testing.T) {
 // no attempt.
 func TestLocalWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLocals(make(chan struct{}, 1))
+		l := newLocals(someLocalPlaces(1, 1), nil)
 		defer l.stop()
 		slow := func(context.Context, []byte) ([]byte, error) {
 			time.Sleep(localTimeout - time.Second)
@@ -50,6 +54,54 @@ func TestLocalWaits(t *testing.T) {
 			if f, ok := r.Body.(*record.TaskFailed); ok {
 				t.Errorf("task %d failed: %s", f.Task.No, f.Failure.Message)
 			}
+		}
+	})
+}
+
+// TestALocalTaskThatIgnoresItsContext: its place goes to others after its limit and a moment,
+// and what it answers later counts for nothing; as long as not too many do so.
+func TestALocalTaskThatIgnoresItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var warned []WarningInfo
+		l := newLocals(someLocalPlaces(2, 1), func(w WarningInfo) { warned = append(warned, w) })
+		defer l.stop()
+		release := make(chan struct{})
+		deaf := func(context.Context, []byte) ([]byte, error) {
+			<-release
+			return []byte("1"), nil
+		}
+		const limit = time.Second
+		for n := range uint64(2) {
+			l.start(partition.Local{Task: record.TaskID{No: n + 1}, Attempt: 1, Name: "deaf", Timeout: limit, Call: deaf})
+		}
+		l.start(partition.Local{Task: record.TaskID{No: 3}, Name: "quick", Call: func(context.Context, []byte) ([]byte, error) { return []byte("3"), nil }})
+		time.Sleep(limit + localGrace - time.Millisecond)
+		synctest.Wait()
+		if got := l.take(10); len(got) != 0 {
+			t.Fatalf("%d tasks have ended early", len(got))
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		got := l.take(10)
+		if len(got) != 2 || len(warned) != 2 {
+			t.Fatalf("%d tasks have ended, %v", len(got), warned)
+		}
+		if b, ok := got[0].Body.(*record.TaskFailed); !ok || b.Failure.Code != "attempt_timeout" || !b.Failure.Retryable {
+			t.Errorf("the first has ended with %+v", got[0].Body)
+		}
+		if b, ok := got[1].Body.(*record.TaskCompleted); !ok || b.Task.No != 3 {
+			t.Errorf("the second has ended with %+v", got[1].Body)
+		}
+		if lost, held := len(l.places.lost), len(l.places.slots); lost != 1 || held != 1 {
+			t.Errorf("%d are lost, %d places are held", lost, held)
+		}
+		close(release)
+		synctest.Wait()
+		if got := l.take(10); len(got) != 1 { // of the one that kept its place
+			t.Errorf("%d answers of tasks that return late", len(got))
+		}
+		if lost, held := len(l.places.lost), len(l.places.slots); lost != 0 || held != 0 {
+			t.Errorf("%d are lost, %d places are held", lost, held)
 		}
 	})
 }

@@ -65,7 +65,7 @@ type ports struct {
 	crashNote  func(p int32) string               // the file of the note on crashes; empty: none
 	observe    func(p int32, op string, b *batch) // nil: nobody looks
 	cache      *statestore.Cache                  // of all stores; nil: each has its own
-	localSlots chan struct{}                      // as many local tasks run at a time, of all lanes together
+	places     *localPlaces                       // of local tasks, of all lanes together
 	pauseMin   time.Duration                      // takeoverPauseMin, or less where owners are to fight
 }
 
@@ -100,8 +100,8 @@ func (po ports) withDefaults(c *Config) ports {
 	if po.crashNote == nil {
 		po.crashNote = func(p int32) string { return dir(p) + ".crash" }
 	}
-	if po.localSlots == nil {
-		po.localSlots = make(chan struct{}, localTasksMax)
+	if po.places == nil {
+		po.places = newLocalPlaces()
 	}
 	if po.stepper == nil {
 		po.stepper = func(p int32, view machine.View) (Stepper, error) {

@@ -70,7 +70,7 @@ func (t *tenure) open(cp record.Checkpoint) error {
 	l.blame.targets = nil
 	l.progress.recovered(cp)
 	t.stepped = make(chan error, 1)
-	t.local = newLocals(l.cfg.ports.localSlots)
+	t.local = newLocals(l.cfg.ports.places, l.cfg.Listener.Warning)
 	if t.readers[0], err = t.reader(map[record.Topic]record.Position{record.TopicEvents: from.Events, record.TopicInternal: from.Internal}); err != nil {
 		return err
 	}
