@@ -74,6 +74,7 @@ func TestALocalTaskThatIgnoresItsContext(t *testing.T) {
 		for n := range uint64(2) {
 			l.start(partition.Local{Task: record.TaskID{No: n + 1}, Attempt: 1, Name: "deaf", Timeout: limit, Call: deaf})
 		}
+		synctest.Wait() // both have their places
 		l.start(partition.Local{Task: record.TaskID{No: 3}, Name: "quick", Call: func(context.Context, []byte) ([]byte, error) { return []byte("3"), nil }})
 		time.Sleep(limit + localGrace - time.Millisecond)
 		synctest.Wait()
