@@ -20,6 +20,8 @@ import (
 
 	"github.com/odradek/odradek/client"
 	"github.com/odradek/odradek/worker"
+	"github.com/odradek/odradek/worker/binding"
+	"github.com/odradek/odradek/worker/bindings"
 	"github.com/odradek/odradek/workflow"
 )
 
@@ -146,6 +148,19 @@ func TestPollsOutliveWorkers(t *testing.T) {
 	for name, handlers := range map[string]func(t *testing.T, url string) worker.Config{
 		"go": func(_ *testing.T, url string) worker.Config {
 			return worker.Config{Handlers: []worker.Handler{asking(url)}}
+		},
+		"binding": func(t *testing.T, url string) worker.Config {
+			file, err := bindings.Parse("farm.yaml", []byte("services: {farm: {base_url: '"+url+"', tasks: {render: {path: /jobs, poll: {interval: 1s, interval_max: 1s}}}}}"), binding.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			live, err := bindings.NewLive(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(live.Close)
+			handlers, services := live.Handlers()
+			return worker.Config{Handlers: handlers, Services: services}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -154,7 +154,7 @@ func (s *service) call(ctx context.Context, j *job, call *Call, limit time.Durat
 		call.poll, _ = errors.AsType[*poll](err)
 		return nil, pending, false
 	}
-	call.forget = errors.Is(err, errForget)
+	call.forget = Forgets(err)
 	return nil, failureOf(ctx, err, timeout), false
 }
 

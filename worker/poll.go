@@ -53,6 +53,9 @@ func Forget(err error) error {
 	return &forgetting{err}
 }
 
+// Forgets reports whether err is marked by Forget.
+func Forgets(err error) bool { return errors.Is(err, errForget) }
+
 type forgetting struct{ error }
 
 func (f *forgetting) Unwrap() error { return f.error }

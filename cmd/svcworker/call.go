@@ -26,7 +26,7 @@ import (
 
 func (a *app) callCommand() *cobra.Command {
 	var inputs []string
-	var file, key string
+	var file, key, details string
 	var dry bool
 	cmd := &cobra.Command{
 		Use:   "call CONFIG SERVICE.TASK",
@@ -46,6 +46,7 @@ Exit codes: 0 a result, 1 a failure, 2 the configuration, the task or a flag is 
 	f.StringArrayVar(&inputs, "input", nil, "the task's input, JSON; may be repeated for a batch")
 	f.StringVar(&file, "input-file", "", "file with the input; - is stdin")
 	f.StringVar(&key, "key", "", "idempotency key; default: a new one. Of a batch, the tasks' keys begin with it")
+	f.StringVar(&details, "details", "", "what the call before has left, JSON: of a task with poll, to ask once more")
 	f.BoolVar(&dry, "dry-run", false, "print the request and send nothing")
 	cmd.MarkFlagsMutuallyExclusive("input", "input-file")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -65,7 +66,10 @@ Exit codes: 0 a result, 1 a failure, 2 the configuration, the task or a flag is 
 				return exitError{exitUsage, errors.New("the input is not JSON")}
 			}
 		}
-		return a.call(cmd.Context(), args[0], args[1], ins, key, dry)
+		if details != "" && !json.Valid([]byte(details)) {
+			return exitError{exitUsage, errors.New("--details is not JSON")}
+		}
+		return a.call(cmd.Context(), trial{config: args[0], task: args[1], inputs: ins, key: key, details: details, dry: dry})
 	}
 	return cmd
 }
@@ -81,7 +85,16 @@ func readInput(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-func (a *app) call(ctx context.Context, config, name string, inputs [][]byte, key string, dry bool) error {
+// trial is a binding to be tried.
+type trial struct {
+	config, task string
+	inputs       [][]byte
+	key, details string
+	dry          bool
+}
+
+func (a *app) call(ctx context.Context, try trial) error {
+	config, name, inputs, key, dry := try.config, try.task, try.inputs, try.key, try.dry
 	file, err := bindings.Load(config, binding.Options{WithoutSecrets: dry})
 	if err != nil {
 		return exitError{exitUsage, err}
@@ -119,6 +132,9 @@ func (a *app) call(ctx context.Context, config, name string, inputs [][]byte, ke
 	}
 	if task.Batches() {
 		return a.callBatch(ctx, task, calls, dry)
+	}
+	if try.details != "" {
+		calls[0].Details = []byte(try.details)
 	}
 	if dry {
 		return a.dryRun(task.Request(ctx, calls[0]))
@@ -192,6 +208,10 @@ func (a *app) callBatch(ctx context.Context, task *httpbinding.Task, calls []*wo
 
 // printOutcome prints a result, or a failure as the workflow would get it.
 func (a *app) printOutcome(out []byte, err error) error {
+	if after, details, ok := worker.PollOf(err); ok {
+		fmt.Fprintf(a.stdout, "pending: it is asked for again in %s, with --details '%s'\n", after, details)
+		return nil
+	}
 	if errors.Is(err, worker.ErrPending) {
 		fmt.Fprintln(a.stdout, "pending: the API will answer later, with the task's token")
 		return nil

@@ -98,3 +98,33 @@ func TestCallOfABatch(t *testing.T) {
 		t.Errorf("no batch: %d %s", code, out)
 	}
 }
+
+// TestCallOfAPoll: what a task leaves is printed, and asks once when it is given back.
+func TestCallOfAPoll(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("Location", "/jobs/7")
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		fmt.Fprintf(w, `{"done":%q}`, r.URL.Path)
+	}))
+	t.Cleanup(api.Close)
+	config := filepath.Join(t.TempDir(), "w.yaml")
+	text := fmt.Sprintf("services:\n  farm:\n    base_url: %s\n    tasks:\n      render: {path: /jobs, poll: {}}\n", api.URL)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := run(t, "call", config, "farm.render", "--input", "1")
+	_, left, found := strings.Cut(strings.TrimSuffix(out, "'\n"), "pending: it is asked for again in 5s, with --details '")
+	if code != exitOK || !found {
+		t.Fatalf("%d %s", code, out)
+	}
+	if code, out, _ = run(t, "call", config, "farm.render", "--details", left); code != exitOK || !strings.Contains(out, `"done": "/jobs/7"`) {
+		t.Errorf("%d %s", code, out)
+	}
+	if code, _, errs := run(t, "call", config, "farm.render", "--details", "{"); code != exitUsage || !strings.Contains(errs, "--details is not JSON") {
+		t.Errorf("%d %s", code, errs)
+	}
+}

@@ -56,6 +56,9 @@ func (d *decoder) result(n *yaml.Node, key string) resultMapping {
 
 // outcome reads an answer and says what it means.
 func (t *Task) outcome(resp *http.Response, call *worker.Call, now time.Time) ([]byte, error) {
+	if t.poll != nil {
+		return t.outcomeOfJob(resp, call, now)
+	}
 	switch class := t.statuses.of(resp.StatusCode); class {
 	case binding.Completed:
 		return t.completed(resp, call)
@@ -75,6 +78,11 @@ func (t *Task) completed(resp *http.Response, call *worker.Call) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	return t.mapped(resp, body, call)
+}
+
+// mapped makes the task's result of a success.
+func (t *Task) mapped(resp *http.Response, body []byte, call *worker.Call) ([]byte, error) {
 	result, err := t.mapResult(resp, body, call)
 	if err != nil {
 		return nil, t.notMapped(resp, body, err)
@@ -110,6 +118,8 @@ func (t *Task) notMapped(resp *http.Response, body []byte, err error) *record.Fa
 func (t *Task) mapResult(resp *http.Response, body []byte, call *worker.Call) ([]byte, error) {
 	trimmed := bytes.TrimSpace(body)
 	switch t.result.mode {
+	case resultNone:
+		return []byte("null"), nil
 	case resultText:
 		if !utf8.Valid(body) {
 			return nil, errors.New("its body is not UTF-8 text")

@@ -422,7 +422,7 @@ func (t *Task) itemOutcome(resp *http.Response, element any, i item) ([]byte, er
 			return nil, malformed(fmt.Errorf("batch.failure: %w", err))
 		}
 		if present && v != nil && v != false {
-			failed, err := t.itemFailure(v, element)
+			failed, err := t.saidFailure(v, element, record.Failure{Code: "item_failed", Message: t.key + ": the API refused this task of the batch"})
 			if err != nil {
 				return nil, malformed(fmt.Errorf("batch.failure: %w", err))
 			}
@@ -447,12 +447,14 @@ func (t *Task) itemOutcome(resp *http.Response, element any, i item) ([]byte, er
 	return out, nil
 }
 
-// itemFailure makes a failure of what batch.failure gave: true, a message, or an object
-// with code, message, http_status, retryable and retry_after_ms. With a status and no
-// retryable, the status decides as that of a whole answer; it may say that the task is
-// completed, nil, or pending.
-func (t *Task) itemFailure(v, element any) (failed, malformed error) {
-	f := &record.Failure{Kind: record.FailureHTTP, Code: "item_failed", Message: t.key + ": the API refused this task of the batch"}
+// saidFailure makes a failure of what the file's failure gave of an answer, or of an element
+// of it: true, a message, or an object with code, message, http_status, retryable and
+// retry_after_ms. With a status and no retryable, the status decides as that of a whole
+// answer; it may say that the task is completed, nil, or pending. begun has the code and the
+// message where nothing else is said.
+func (t *Task) saidFailure(v, element any, begun record.Failure) (failed, malformed error) {
+	f := &begun
+	f.Kind = record.FailureHTTP
 	if doc, err := binding.Encode(element); err == nil && len(doc) <= record.ProblemBytesMax {
 		f.Problem = doc
 	}

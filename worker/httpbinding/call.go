@@ -58,14 +58,14 @@ func (t *Task) exchange(ctx context.Context, client, tokens *http.Client, req *h
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return t.noAnswer(ctx, err)
+		return t.noAnswer(ctx, req.URL.Host, err)
 	}
 	another := resp.StatusCode == http.StatusUnauthorized && t.service.Auth.Refused(req.Header.Get("Authorization"))
 	defer func() { _ = resp.Body.Close() }()
 	err = read(resp)
 	var f *record.Failure
 	if err != nil && !errors.As(err, &f) && !errors.Is(err, worker.ErrPending) {
-		return t.noAnswer(ctx, err)
+		return t.noAnswer(ctx, req.URL.Host, err)
 	}
 	if f != nil && another {
 		f.Retryable, f.Code = true, "token_refused" // the next attempt comes with another
@@ -75,7 +75,7 @@ func (t *Task) exchange(ctx context.Context, client, tokens *http.Client, req *h
 
 // noAnswer is the failure of a call without a whole answer. Whether the API did what
 // was asked is unknown: the next attempt carries the same key.
-func (t *Task) noAnswer(ctx context.Context, err error) error {
+func (t *Task) noAnswer(ctx context.Context, host string, err error) error {
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err // without the address, which holds the payload's fields
@@ -84,6 +84,6 @@ func (t *Task) noAnswer(ctx context.Context, err error) error {
 		return err // the worker knows whether the time was up or the record moves
 	}
 	f := &record.Failure{Kind: record.FailureNetwork, Code: binding.NetworkCode(err), Retryable: true}
-	f.Message = fmt.Sprintf("%s: no answer from %s: %s", t.key, t.service.base.Host, binding.Printable(err.Error()))
+	f.Message = fmt.Sprintf("%s: no answer from %s: %s", t.key, host, binding.Printable(err.Error()))
 	return f
 }

@@ -4,7 +4,8 @@
 //
 // What holds, whatever stands in a payload:
 //
-//  1. Scheme, host and port of a request come from the file. A payload fills path
+//  1. Scheme, host and port of a request come from the file: where an answer says at which
+//     address its work is asked for, that is of base_url or poll.hosts. A payload fills path
 //     segments, query values, header values and the body; it cannot leave the path's
 //     segment, add a header line or name another host.
 //  2. Bodies are built as values and encoded once; nothing is pasted into text.

@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +63,7 @@ func blocksOf(t *testing.T, path string) (out []block) {
 func TestThePageOnBindingsIsTrue(t *testing.T) {
 	var task *Task
 	var input, want, answer string
+	var left []byte // what the last call left for the next
 	played := map[string]int{}
 	for _, b := range blocksOf(t, "../../docs/bindings.md") {
 		played[b.info]++
@@ -73,7 +76,7 @@ func TestThePageOnBindingsIsTrue(t *testing.T) {
 			if err != nil {
 				t.Fatalf("line %d: %v", b.line, err)
 			}
-			task, input, want, answer = f.Services[0].Tasks[0], "", "", ""
+			task, input, want, answer, left = f.Services[0].Tasks[0], "", "", "", nil
 		case "yaml bad":
 			_, err := Parse("bindings.yaml", []byte(b.body), binding.Options{})
 			if err == nil {
@@ -85,13 +88,13 @@ func TestThePageOnBindingsIsTrue(t *testing.T) {
 				t.Errorf("line %d: the file is told\n%s\nthe page says\n%s", b.line, answer, b.body)
 			}
 		case "json input", "json inputs":
-			input = b.body
+			input, left = b.body, nil
 		case "http request":
 			want = b.body
 		case "http answer":
 			answer = b.body
 		case "json result", "json failure", "text outcome", "json outcomes":
-			playCall(t, b, task, input, want, answer)
+			left = playCall(t, b, task, input, want, answer, left)
 		case "sh": // played by cmd/svcworker
 		default:
 			t.Errorf("line %d: nobody plays blocks of kind %q", b.line, b.info)
@@ -102,7 +105,8 @@ func TestThePageOnBindingsIsTrue(t *testing.T) {
 	}
 }
 
-func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
+// playCall makes one call, and gives what it left for the next.
+func playCall(t *testing.T, b block, task *Task, input, want, answer string, details []byte) (left []byte) {
 	t.Helper()
 	var line string
 	var header http.Header
@@ -128,15 +132,22 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 	}
 	task.service.base.Host, task.service.Dial.Loopback = at.Host, true
 	call := testCall(input)
-	call.Key = "01jdg8x3q0a2b3c4d5e6f7g8h9.3"
+	call.Key, call.Details = "01jdg8x3q0a2b3c4d5e6f7g8h9.3", withHost(details, at.Host)
 	var result []byte
 	if task.Batches() {
 		result = playBatch(t, b, task, input)
 	} else {
 		result, err = task.do(t.Context(), task.service.client(), task.service.tokenClient(), call)
 	}
-	if (b.info == "text outcome") != errors.Is(err, worker.ErrPending) {
-		t.Errorf("line %d: the outcome is %v", b.line, err)
+	if outcome := "pending\n"; errors.Is(err, worker.ErrPending) {
+		if after, details, ok := worker.PollOf(err); ok {
+			outcome, left = fmt.Sprintf("pending, asked for again in %s\n", after), details
+		}
+		if b.info != "text outcome" || b.body != outcome {
+			t.Errorf("line %d: the outcome is %q, the page says %q", b.line, outcome, b.body)
+		}
+	} else if b.info == "text outcome" {
+		t.Errorf("line %d: the outcome is %s, %v", b.line, result, err)
 	}
 	if want != "" {
 		wantLine, h, wantBody := message(want)
@@ -163,6 +174,12 @@ func playCall(t *testing.T, b block, task *Task, input, want, answer string) {
 			t.Errorf("line %d: the failure is %s, %v, the page says %s", b.line, got, err, b.body)
 		}
 	}
+	return left
+}
+
+// withHost has what one call left asked for at the server of the next.
+func withHost(details []byte, host string) []byte {
+	return regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAll(details, []byte(host))
 }
 
 // playBatch makes one request of many tasks and shows what came of each.

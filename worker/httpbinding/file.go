@@ -51,6 +51,7 @@ type Task struct {
 	answerBytes int64
 	statuses    statuses
 	batch       *batching // nil: a request for each task
+	poll        *polling  // nil: an answer is the end, or the task waits for its token
 }
 
 // param is one query parameter, header one header line.

@@ -28,6 +28,9 @@ func (t *Task) Request(ctx context.Context, call *worker.Call) (*http.Request, e
 	if err := binding.HeaderValue(call.Key); err != nil {
 		return nil, fmt.Errorf("the task's idempotency key: %w", err)
 	}
+	if j := t.left(call); j != nil {
+		return t.question(ctx, call, j)
+	}
 	return t.build(ctx, binding.RequestScope(call), sending{key: call.Key, trace: call.Trace, bodyMax: binding.RequestBytesMax, whole: func() ([]byte, error) {
 		return call.Input, binding.NoMessage("input", call.Input)
 	}})
@@ -42,7 +45,7 @@ type sending struct {
 }
 
 func (t *Task) build(ctx context.Context, s *binding.Scope, with sending) (*http.Request, error) {
-	path, err := t.buildPath(s)
+	path, err := t.fillPath(t.path, s)
 	if err != nil {
 		return nil, fmt.Errorf("path: %w", err)
 	}
@@ -69,9 +72,17 @@ func (t *Task) build(ctx context.Context, s *binding.Scope, with sending) (*http
 	if body != nil {
 		req.Header.Set("Content-Type", contentTypes[t.encoding])
 	}
+	if err := t.addHeaders(req, s, with); err != nil {
+		return nil, err
+	}
+	return req, nil
+}
+
+// addHeaders adds the header lines of the file and those of the worker's own.
+func (t *Task) addHeaders(req *http.Request, s *binding.Scope, with sending) error {
 	cookies, err := t.buildCookies(s)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if cookies != "" {
 		req.Header.Set("Cookie", cookies)
@@ -82,7 +93,7 @@ func (t *Task) build(ctx context.Context, s *binding.Scope, with sending) (*http
 	for _, h := range t.headers {
 		v, present, err := binding.Line(h.value, s)
 		if err != nil {
-			return nil, fmt.Errorf("header %s: %w", h.name, err)
+			return fmt.Errorf("header %s: %w", h.name, err)
 		}
 		if !present {
 			continue
@@ -92,10 +103,10 @@ func (t *Task) build(ctx context.Context, s *binding.Scope, with sending) (*http
 			err = binding.HeaderValue(str)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("header %s: %w", h.name, err)
+			return fmt.Errorf("header %s: %w", h.name, err)
 		}
 		if size += len(h.name) + len(str) + 4; size > headerBytesMax {
-			return nil, fmt.Errorf("header %s: the headers have more than %d bytes together", h.name, headerBytesMax)
+			return fmt.Errorf("header %s: the headers have more than %d bytes together", h.name, headerBytesMax)
 		}
 		req.Header.Set(h.name, str)
 	}
@@ -105,14 +116,14 @@ func (t *Task) build(ctx context.Context, s *binding.Scope, with sending) (*http
 			req.Header.Set(h.Key, string(h.Value))
 		}
 	}
-	return req, nil
+	return nil
 }
 
-// buildPath fills the path below base_url, percent-encoded.
-func (t *Task) buildPath(s *binding.Scope) (string, error) {
+// fillPath fills a path below base_url, percent-encoded.
+func (t *Task) fillPath(parts []binding.Value, s *binding.Scope) (string, error) {
 	var b strings.Builder
 	b.WriteString(strings.TrimSuffix(t.service.base.EscapedPath(), "/"))
-	for _, p := range t.path {
+	for _, p := range parts {
 		if l, ok := p.(binding.Literal); ok {
 			b.WriteString(l.V.(string))
 			continue

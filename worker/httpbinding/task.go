@@ -39,7 +39,7 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	if err := topology.CheckName("operation", t.Operation); err != nil {
 		d.Problem(k, t.key, err.Error(), "")
 	}
-	var path, query, headers, cookies, body, batch *yaml.Node
+	var path, query, headers, cookies, body, batch, poll *yaml.Node
 	d.Fields(n, t.key, map[string]func(string, *yaml.Node){
 		"method":           func(key string, v *yaml.Node) { t.method = d.method(v, key) },
 		"path":             func(_ string, v *yaml.Node) { path = v },
@@ -50,6 +50,7 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 		"body":             func(_ string, v *yaml.Node) { body = v },
 		"result":           func(key string, v *yaml.Node) { t.result = d.result(v, key) },
 		"batch":            func(_ string, v *yaml.Node) { batch = v },
+		"poll":             func(_ string, v *yaml.Node) { poll = v },
 		"timeout":          func(key string, v *yaml.Node) { t.Timeout = d.Duration(v, key, binding.TimeoutMax) },
 		"retry_after_max":  func(key string, v *yaml.Node) { t.retryMax = d.Duration(v, key, binding.RetryAfterMaxMax) },
 		"answer_bytes_max": func(key string, v *yaml.Node) { t.answerBytes = d.Size(v, key, binding.AnswerBytesMax) },
@@ -80,6 +81,13 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	}
 	if batch != nil { // behind timeout and result
 		d.batch(batch, binding.Join(t.key, "batch"), t)
+	}
+	switch {
+	case poll == nil:
+	case batch != nil:
+		d.Problem(poll, binding.Join(t.key, "poll"), "a batch is answered at once, for all its tasks", "Remove batch, or poll")
+	default: // behind statuses
+		d.poll(poll, binding.Join(t.key, "poll"), t)
 	}
 	bare := t.method == http.MethodGet || t.method == http.MethodHead || t.method == http.MethodOptions
 	sendsBody := !bare && t.method != http.MethodDelete
