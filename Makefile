@@ -18,7 +18,7 @@ generate:
 verify: generate
 	git diff --exit-code -- httpapi/api codec/testdata statestore/testdata workflows/billing/testdata
 
-.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples drill-weak-service drill-outages drill-limit controls integration bench cost
+.PHONY: generate verify test coverage import-report lint tools build demo drill drill-demo drill-kill drill-kcat drill-examples drill-weak-service drill-outages drill-limit controls integration bench cost scaling
 
 build:
 	go build -o bin/ ./cmd/... ./workflows/billing/cmd/...
@@ -70,6 +70,10 @@ drill-kill:
 # profiles too.
 cost:
 	$(MAKE) --no-print-directory bench ROW=cost
+
+scaling:
+	go build -o bin/ ./bench
+	bin/bench scaling
 
 bench:
 	go build -o bin/ ./bench ./cmd/svcworker

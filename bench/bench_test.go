@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -244,5 +245,63 @@ func TestParseMetrics(t *testing.T) {
 	}
 	if _, err := parseMetrics(strings.NewReader("a b\n")); err == nil {
 		t.Error("a word is a value")
+	}
+}
+
+// TestScalingPage: docs/scaling.md shows what the model makes of what was measured last.
+func TestScalingPage(t *testing.T) {
+	t.Parallel()
+	u, err := readUnits("results")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/scaling.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := scalingPage(string(page), u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want != string(page) {
+		t.Error("docs/scaling.md does not show the model over bench/results: run make scaling")
+	}
+	if _, err := scalingPage(string(page), units{}); err == nil {
+		t.Error("a model of nothing is a table")
+	}
+}
+
+// TestModel: the arithmetic, with costs that are easy to follow.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	u := units{
+		cost: map[string]float64{
+			"chain_at_1_inputs": 4, "local_at_1_commit_ms": 10, "local_at_1_transactions": 4,
+			"local_at_1_broker_cpu_us": 4100, "local_at_1000_broker_cpu_us": 100, "local_at_1_engine_cpu_us": 2100, "local_at_1000_engine_cpu_us": 100,
+			"chain_at_1000_broker_cpu_us": 60, "chain_at_1000_engine_cpu_us": 100, "chain_at_1000_broker_bytes": 6000,
+		},
+		idle:     map[string]float64{"requests_per_s": 2, "broker_cpu_ms_per_s": 1, "engine_cpu_ms_per_s": 1, "memory_kb": 2000, "instance_memory_mb": 60},
+		takeover: map[string]float64{"cold_mb_per_s": 50},
+	}
+	got := map[string]float64{}
+	for _, q := range model(deployment{instances: 10, partitions: 100, brokers: 4, services: 2, workflows: 5000, parked: 1e11}, u) {
+		got[q.about] = q.value
+	}
+	for about, want := range map[string]float64{
+		"inputs per partition":                                         200, // 5000 x 4 / 100
+		"inputs in a transaction":                                      2,   // in 10 ms
+		"transactions":                                                 10_000,
+		"transactions per broker, as coordinator":                      2500,
+		"CPU of the brokers for transactions, before replication":      10, // 1 ms each
+		"CPU of the brokers for records, before replication":           0.3,
+		"CPU of one instance":                                          (5 + 0.5 + 0.1) / 10,
+		"connections, all together":                                    100 * (3*(2+4) + 1 + 2 + 2),
+		"memory of one instance, without cached runs":                  80,
+		"an instance dies: partitions that move":                       10,
+		"... with no copy of their state: time until the last is back": 10 + 2*1e9/50e6, // 10 partitions on 9 instances: two on one
+	} {
+		if math.Abs(got[about]-want) > 1e-9*want {
+			t.Errorf("%s: %g, want %g", about, got[about], want)
+		}
 	}
 }

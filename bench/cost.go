@@ -103,6 +103,8 @@ func (b *bed) cost(ctx context.Context, w workload, res *result) error {
 			}
 			res.set(costName(w, level, m.name), sum*m.scale/float64(p.Accepted))
 		}
+		commits := after["odradek_lane_commit_seconds_count"] - before["odradek_lane_commit_seconds_count"]
+		res.set(costName(w, level, "commit_ms"), (after["odradek_lane_commit_seconds_sum"]-before["odradek_lane_commit_seconds_sum"])/commits*1e3)
 		res.set(costName(w, level, "broker_cpu_us"), p.CPU["broker"]*1000)
 		res.set(costName(w, level, "broker_bytes"), p.Volume.sum().Bytes)
 		res.set(costName(w, level, "broker_records"), p.Volume.sum().Records)
@@ -176,7 +178,8 @@ func costPage(page string, figures map[string]float64, day time.Time, cores int)
 	rows := append(slices.Clone(costs),
 		metric{name: "broker_records", about: "offsets on the broker, with markers of transactions"},
 		metric{name: "broker_bytes", about: "bytes on the broker's disk"},
-		metric{name: "broker_cpu_us", about: "CPU of the broker, microseconds"})
+		metric{name: "broker_cpu_us", about: "CPU of the broker, microseconds"},
+		metric{name: "commit_ms", about: "milliseconds from a transaction's first step until it has settled"})
 	for _, m := range rows {
 		fmt.Fprintf(&b, "| %s |", m.about)
 		for _, w := range loads {

@@ -36,12 +36,16 @@ const (
 	roleRawEngine = "raw-engine"
 	roleRawWorker = "raw-worker"
 	roleRawClient = "raw-client"
+	roleScaling   = "scaling" // computes docs/scaling.md; no process of a row's
 )
 
 func run(ctx context.Context, args []string) error {
 	role := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		role, args = args[0], args[1:]
+	}
+	if role == roleScaling {
+		return writeScaling(filepath.Join("bench", "results"))
 	}
 	if role == roleAPI || role == roleHTTPClient {
 		fs := flag.NewFlagSet(role, flag.ContinueOnError)

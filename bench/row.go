@@ -28,6 +28,7 @@ func rows() []row {
 		pairs{name: "partitions", load: chainLoad, partitions: []int{1, 4, 16, 64}, levels: []int{1000}}.row("the chain on 1, 4, 16 and 64 partitions of one instance"),
 		chainHTTPRow(),
 		costRow(),
+		idleRow(),
 		timersRow(),
 		takeoverRow(),
 		scaleOutRow(),
