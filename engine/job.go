@@ -20,6 +20,11 @@ func (e *jobEngine) Runs(ctx context.Context, p int32, q job.Query) ([]record.Ru
 	return e.List(ctx, p, httpapi.ListQuery{Status: q.Status, Filter: q.Filter, Limit: q.Limit, After: httpapi.ListPosition{StartedAt: q.Started, Run: q.Run}})
 }
 
+// Count counts in a partition.
+func (e *jobEngine) Count(ctx context.Context, p int32, q job.Query) (int64, error) {
+	return e.Engine.Count(ctx, p, httpapi.ListQuery{Status: q.Status, Filter: q.Filter})
+}
+
 // Submit gives the commands at the same time, so that they share transactions. An error of
 // one is that of all: sent again, those that were applied say so.
 func (e *jobEngine) Submit(ctx context.Context, commands []job.Command) ([]record.Reply, error) {

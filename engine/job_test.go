@@ -111,7 +111,7 @@ func TestAJobOnAnEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	j = ended(t, c, "mend")
-	if r := j.Report; j.Status != api.StatusCompleted || r.Matched != n/2 || r.Done != n/2 || r.Refused != 0 || r.Through != apiPartitions {
+	if r := j.Report; j.Status != api.StatusCompleted || r.Fit != n/2 || r.Matched != n/2 || r.Done != n/2 || r.Refused != 0 || r.Through != apiPartitions {
 		t.Errorf("the job is %+v: %+v", j, j.Report)
 	}
 	waitUntil(t, "all have completed", func() bool { return count(`type = "paying" and status = completed`) == n })
@@ -242,7 +242,7 @@ func TestAJobTakesDeadLettersIn(t *testing.T) {
 	if _, _, err := c.CreateJob(ctx, "letters", client.JobSpec{Operation: job.RetryDeadLetters, Code: "workflow_not_found", Rate: 500}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if r := ended(t, c, "letters").Report; r.Done != 12 || r.Refused != 0 {
+	if r := ended(t, c, "letters").Report; r.Fit != 12 || r.Done != 12 || r.Refused != 0 {
 		t.Errorf("taken in: %+v", r)
 	}
 	for i := range 12 {

@@ -28,6 +28,8 @@ type Engine interface {
 	Partition(workflowID string) int32
 	// Runs reads runs of a partition that this instance owns.
 	Runs(ctx context.Context, partition int32, q Query) ([]record.RunRow, error)
+	// Count counts them, without a limit and a place.
+	Count(ctx context.Context, partition int32, q Query) (int64, error)
 	// DeadLetters reads up to n dead letters of a partition that this instance owns, behind
 	// one if it is not nil, with a code if it is not empty.
 	DeadLetters(ctx context.Context, partition int32, after *record.Origin, code string, n int) ([]record.DeadLetterRow, error)
@@ -60,7 +62,7 @@ type position struct {
 	Letter  string        `json:"letter,omitempty"`
 }
 
-// page is what a page is asked for.
+// page is what a page is asked for; with the size 0 it counts.
 type page struct {
 	Job       string    `json:"job"`
 	Spec      Spec      `json:"spec"`
@@ -102,14 +104,20 @@ type paged struct {
 	Outcome outcome  `json:"outcome"`
 	Next    position `json:"next"`
 	Last    bool     `json:"last,omitempty"`
+	Fit     int64    `json:"fit,omitempty"` // of one that counts
 }
 
 // pages is the type of pages. What a page comes to is history before anything is done to
 // it: tried again after a crash it is done to the same ones, with the same command IDs.
 func pages(e Engine) workflow.Definition {
 	find := workflow.NewLocalTask("find", func(ctx context.Context, in page) (found, error) { return find(ctx, e, in) })
+	count := workflow.NewLocalTask("count", func(ctx context.Context, in page) (int64, error) { return count(ctx, e, in) })
 	do := workflow.NewLocalTask("do", func(ctx context.Context, in order) (outcome, error) { return do(ctx, e, in) })
 	return workflow.Define(PageType, func(ctx workflow.Context, in page) (paged, error) {
+		if in.Size == 0 {
+			n, err := count.Run(ctx, in)
+			return paged{Fit: n}, err
+		}
 		f, err := find.Run(ctx, in)
 		out := paged{Next: f.Next, Last: f.Last}
 		if err != nil || len(f.Targets) == 0 {
@@ -117,44 +125,79 @@ func pages(e Engine) workflow.Definition {
 		}
 		out.Outcome, err = do.Run(ctx, order{in.Job, in.Spec, f.Targets})
 		return out, err
-	}, find, do, workflow.Retention(pageKept), workflow.History(workflow.HistoryOff))
+	}, find, count, do, workflow.Retention(pageKept), workflow.History(workflow.HistoryOff))
 }
 
-// placing asks for a workflow ID of a partition, for a page.
+// placing asks for workflow IDs for a page: one of a partition, or one of each.
 type placing struct {
 	Job       string `json:"job"`
 	Page      int64  `json:"page"`
-	Partition int32  `json:"partition"`
+	Partition int32  `json:"partition"` // each: of every partition, in order
 }
+
+const each = -1
 
 type placed struct {
-	WorkflowID string `json:"workflow_id"`
-	Partitions int32  `json:"partitions"`
+	WorkflowIDs []string `json:"workflow_ids"`
 }
 
-// place tries one workflow ID after another: each is of that partition with the chance of
-// one in as many as there are.
+// place tries one workflow ID after another: each is of a partition with the chance of one
+// in as many as there are.
 func place(e Engine, in placing) placed {
-	for try := 0; ; try++ {
+	first, n := in.Partition, int32(1)
+	if in.Partition == each {
+		first, n = 0, e.Partitions()
+	}
+	ids := make([]string, n)
+	for try, missing := 0, n; missing > 0; try++ {
 		id := fmt.Sprintf("%s/%d.%d", WorkflowID(in.Job), in.Page, try)
-		if e.Partition(id) == in.Partition {
-			return placed{id, e.Partitions()}
+		if i := e.Partition(id) - first; i >= 0 && i < n && ids[i] == "" {
+			ids[i], missing = id, missing-1
 		}
+	}
+	return placed{ids}
+}
+
+// chosen is what is asked of a partition.
+func (p *page) chosen() (Query, error) {
+	f, err := p.Spec.others(p.Made)
+	return Query{Status: p.Spec.Operation.Status(), Filter: f}, err
+}
+
+// count is about what is there now: it is for people.
+func count(ctx context.Context, e Engine, in page) (n int64, err error) {
+	if !in.Spec.Operation.OfDeadLetters() {
+		q, err := in.chosen()
+		if err != nil {
+			return 0, err
+		}
+		return e.Count(ctx, in.Partition, q)
+	}
+	for in.Size = sizeMax; ; {
+		f, err := findLetters(ctx, e, in)
+		if err != nil {
+			return 0, err
+		}
+		if n += int64(len(f.Targets)); f.Last {
+			return n, nil
+		}
+		in.After = f.Next
 	}
 }
 
+// find comes behind the commit and the settling of the batch that has asked for it: what the
+// partition stepped before is in the rows that are read.
 func find(ctx context.Context, e Engine, in page) (found, error) {
 	if in.Spec.Operation.OfDeadLetters() {
 		return findLetters(ctx, e, in)
 	}
-	made := record.MillisOf(in.Made)
-	q := Query{Status: in.Spec.Operation.Status(), Limit: in.Size, Started: in.After.Started}
-	var err error
-	if q.Filter, err = filter.Parse(in.Spec.Filter, in.Made); err != nil {
+	q, err := in.chosen()
+	if err != nil {
 		return found{}, err
 	}
+	q.Limit, q.Started = in.Size, in.After.Started
 	if q.Started == 0 {
-		q.Started = made + 1 // in front of the runs of this millisecond, the run IDs of which ascend (J1)
+		q.Started = record.MillisOf(in.Made) + 1 // in front of the runs of this millisecond, the run IDs of which ascend (J1)
 		for i := range q.Run {
 			q.Run[i] = 0xff
 		}
@@ -169,9 +212,7 @@ func find(ctx context.Context, e Engine, in page) (found, error) {
 	for i := range rows {
 		r := &rows[i]
 		out.Next = position{Started: r.StartedAt, Run: r.Run.String()}
-		if r.Type != Type && r.Type != PageType { // (J5)
-			out.Targets = append(out.Targets, target{WorkflowID: r.WorkflowID, RunID: r.Run.String()})
-		}
+		out.Targets = append(out.Targets, target{WorkflowID: r.WorkflowID, RunID: r.Run.String()})
 	}
 	return out, nil
 }

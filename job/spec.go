@@ -113,7 +113,11 @@ func (s *Spec) Validate() error {
 	case !letters && strings.TrimSpace(s.Filter) == "":
 		bad("filter is missing: say which runs, as in a list; started <= now are all of them")
 	}
-	if _, err := filter.Parse(s.Filter, time.Unix(0, 0)); err != nil {
+	_, err := filter.Parse(s.Filter, time.Unix(0, 0)) // as it was written: the error says where
+	if err == nil && strings.TrimSpace(s.Filter) != "" {
+		_, err = s.others(time.Unix(0, 0)) // which is longer and deeper
+	}
+	if err != nil {
 		bad("filter: %w", err)
 	}
 	if s.Rate != 0 && !(s.Rate >= rateMin && s.Rate <= rateMax) {
@@ -129,6 +133,11 @@ func (s *Spec) Validate() error {
 		bad("reason is not UTF-8 or has more than %d bytes: shorten it", reasonBytesMax)
 	}
 	return errors.Join(errs...)
+}
+
+// others is Filter without the runs of jobs (J5).
+func (s *Spec) others(now time.Time) (filter.Filter, error) {
+	return filter.Parse(fmt.Sprintf("(%s) and not type in (%q, %q)", s.Filter, Type, PageType), now)
 }
 
 func names() string {

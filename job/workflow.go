@@ -22,6 +22,7 @@ type Report struct {
 	Made       time.Time `json:"made"`       // what came later is not its concern (J1)
 	Partitions int32     `json:"partitions"` // 0: not known yet
 	Through    int32     `json:"through"`    // partitions that it is through with
+	Fit        int64     `json:"fit"`        // how many fitted when it began, for people
 	Matched    int64     `json:"matched"`    // to which it came: the sum of the next two
 	Done       int64     `json:"done"`
 	Refused    int64     `json:"refused"`
@@ -79,16 +80,20 @@ func (s *state) turn(ctx workflow.Context, place workflow.LocalTask[placing, pla
 	}
 	begun := workflow.Now(ctx)
 	whole := workflow.Detached(ctx) // (J4)
-	in := page{Job: Name(workflow.Info(ctx).WorkflowID), Spec: s.Spec, Made: s.Made, Partition: s.Through, After: s.After, Size: s.size()}
+	in := page{Job: Name(workflow.Info(ctx).WorkflowID), Spec: s.Spec, Made: s.Made}
+	if s.Partitions == 0 {
+		return false, s.count(whole, place, in)
+	}
+	in.Partition, in.After, in.Size = s.Through, s.After, s.size()
 	at, err := place.Run(whole, placing{Job: in.Job, Page: s.Pages, Partition: s.Through})
 	if err != nil {
 		return false, err
 	}
-	out, err := child.With(workflow.WithID(at.WorkflowID)).Run(whole, in)
+	out, err := child.With(workflow.WithID(at.WorkflowIDs[0])).Run(whole, in)
 	if err != nil {
 		return false, err
 	}
-	s.Pages, s.Partitions, s.After = s.Pages+1, at.Partitions, out.Next
+	s.Pages, s.After = s.Pages+1, out.Next
 	refused := out.Outcome.Refusals
 	n := int(out.Outcome.Done) + len(refused)
 	s.Matched, s.Done, s.Refused = s.Matched+int64(n), s.Done+out.Outcome.Done, s.Refused+int64(len(refused))
@@ -103,6 +108,28 @@ func (s *state) turn(ctx workflow.Context, place workflow.LocalTask[placing, pla
 		_ = workflow.SleepUntil(ctx, begun.Add(s.Spec.pace(n))) // an error is a cancellation, which the next turn sees
 	}
 	return false, nil
+}
+
+// count lets all partitions count at the same time.
+func (s *state) count(ctx workflow.Context, place workflow.LocalTask[placing, placed], in page) error {
+	at, err := place.Run(ctx, placing{Job: in.Job, Partition: each})
+	if err != nil {
+		return err
+	}
+	var counts []workflow.Future[paged]
+	for p, id := range at.WorkflowIDs {
+		in.Partition = int32(p)
+		counts = append(counts, child.With(workflow.WithID(id)).Start(ctx, in))
+	}
+	for _, f := range counts {
+		out, err := f.Get(ctx)
+		if err != nil {
+			return err
+		}
+		s.Fit += out.Fit
+	}
+	s.Pages, s.Partitions = 1, int32(len(counts))
+	return nil
 }
 
 // size of the next page: a second's worth, so that a cancelled job ends soon.

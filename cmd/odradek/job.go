@@ -210,7 +210,11 @@ func progress(j *client.Job) string {
 	if r == nil {
 		return "no report"
 	}
-	return fmt.Sprintf("%d done, %d refused, through with %d of %d partitions", r.Done, r.Refused, r.Through, r.Partitions)
+	of := r.Fit
+	if limit := r.Spec.Limit; limit > 0 {
+		of = min(of, limit)
+	}
+	return fmt.Sprintf("%d of about %d: %d done, %d refused, through with %d of %d partitions", r.Matched, of, r.Done, r.Refused, r.Through, r.Partitions)
 }
 
 // showJob shows a job. One that did not complete is exit code 1.

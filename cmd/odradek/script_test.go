@@ -112,7 +112,7 @@ func engine(ts *testscript.TestScript, _ bool, args []string) {
 			var err error
 			r.Result, err = json.Marshal(job.Report{
 				Spec: job.Spec{Operation: job.Retry, Filter: "status = failed", Rate: 20, Reason: "mended", By: "ann"}, Partitions: 4, Through: 2,
-				Matched: 3, Done: 2, Refused: 1, Refusals: []job.Refusal{{WorkflowID: "one", Code: "operation_not_offered", Detail: "something came after"}}, Cancelled: true,
+				Fit: 8, Matched: 3, Done: 2, Refused: 1, Refusals: []job.Refusal{{WorkflowID: "one", Code: "operation_not_offered", Detail: "something came after"}}, Cancelled: true,
 			})
 			ts.Check(err)
 			r.Row.Status, r.Row.ClosedAt = record.StatusCompleted, 1000
