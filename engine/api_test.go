@@ -69,11 +69,11 @@ func apiControl(t *testing.T, seeds []string, names topology.Names) *kgo.Client 
 // apiInstance runs a whole instance; its API is at the address.
 func apiInstance(t *testing.T, seeds []string, names topology.Names, id string, definitions ...workflow.Definition) (httpapi.Engine, string, *processor.Instance) {
 	t.Helper()
-	return apiInstanceWith(t, seeds, names, id, func(*processor.Limits) {}, definitions...)
+	return apiInstanceWith(t, seeds, names, id, func(*processor.Config) {}, definitions...)
 }
 
-// apiInstanceWith is apiInstance with other limits.
-func apiInstanceWith(t *testing.T, seeds []string, names topology.Names, id string, change func(*processor.Limits), definitions ...workflow.Definition) (httpapi.Engine, string, *processor.Instance) {
+// apiInstanceWith is apiInstance with another configuration.
+func apiInstanceWith(t *testing.T, seeds []string, names topology.Names, id string, change func(*processor.Config), definitions ...workflow.Definition) (httpapi.Engine, string, *processor.Instance) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -86,7 +86,7 @@ func apiInstanceWith(t *testing.T, seeds []string, names topology.Names, id stri
 		},
 		Limits: processor.Limits{SessionTimeout: 2 * time.Second, Heartbeat: 100 * time.Millisecond, StatusEvery: 100 * time.Millisecond, FetchWait: 200 * time.Millisecond},
 	}
-	change(&cfg.Limits)
+	change(&cfg)
 	cfg.Partition.Table = topology.TableZero(apiPartitions)
 	jobs := &jobEngine{}
 	cfg.Partition.Definitions = append(append(httpapitest.Definitions(), job.Definitions(jobs)...), definitions...)

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/odradek/odradek/client"
+	"github.com/odradek/odradek/engine/processor"
 	"github.com/odradek/odradek/httpapi/api"
 	"github.com/odradek/odradek/job"
 	"github.com/odradek/odradek/topology"
@@ -43,8 +44,8 @@ func ended(t *testing.T, c *client.HTTP, name string) (j client.Job) {
 }
 
 // TestAJobOnAnEngine: of 300 runs of two instances' partitions those that have failed are
-// retried, each once, though the instance that runs the job is stopped in the middle; the
-// others are left alone.
+// retried, each once, though the instance that runs the job is cut off from Kafka in the
+// middle, as by SIGKILL; the others are left alone.
 func TestAJobOnAnEngine(t *testing.T) {
 	t.Parallel()
 	seeds, names := apiBrokers(t)
@@ -57,8 +58,17 @@ func TestAJobOnAnEngine(t *testing.T) {
 			return false
 		}
 	})
-	e, addr, doomed := apiInstance(t, seeds, names, "one", paying)
-	_, other, second := apiInstance(t, seeds, names, "two", paying)
+	var doomed, second cable
+	by := func(way *cable) func(*processor.Config) {
+		return func(c *processor.Config) {
+			plain := c.Client
+			c.Client = func(opts ...kgo.Opt) (*kgo.Client, error) { return plain(append(opts, way.dialer())...) }
+		}
+	}
+	e, addr, _ := apiInstanceWith(t, seeds, names, "one", by(&doomed), paying)
+	_, other, _ := apiInstanceWith(t, seeds, names, "two", by(&second), paying)
+	t.Cleanup(func() { doomed.mend(); second.mend() }) // the dead would wait long for an answer to their goodbye
+	kill := doomed.cut
 	at := e.Partition(job.WorkflowID("mend"))
 	waitUntil(t, "somebody owns every partition, and both some", func() bool {
 		mine := 0
@@ -74,7 +84,7 @@ func TestAJobOnAnEngine(t *testing.T) {
 		return mine > 0 && mine < apiPartitions
 	})
 	if _, self, _ := e.Owner(at); !self {
-		doomed, other = second, addr
+		kill, other = second.cut, addr
 	}
 	ctx := t.Context()
 	c, err := client.NewHTTP(client.HTTPConfig{URL: other})
@@ -107,9 +117,7 @@ func TestAJobOnAnEngine(t *testing.T) {
 		t.Errorf("made again: %+v, %v, %v", j, created, err)
 	}
 	waitUntil(t, "the job is in the middle", func() bool { j, err := c.Job(ctx, "mend"); return err == nil && j.Report != nil && j.Report.Done > 0 })
-	if err := doomed.Stop(ctx); err != nil { // whatever it was at, the other one goes on with it
-		t.Fatal(err)
-	}
+	kill() // whatever it was at, the other one goes on with it
 	j = ended(t, c, "mend")
 	if r := j.Report; j.Status != api.StatusCompleted || r.Fit != n/2 || r.Matched != n/2 || r.Done != n/2 || r.Refused != 0 || r.Through != apiPartitions {
 		t.Errorf("the job is %+v: %+v", j, j.Report)

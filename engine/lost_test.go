@@ -121,7 +121,7 @@ func TestEarlyCommitsLoseNoRun(t *testing.T) {
 	is := func(id string) func(codec.Task) bool { return func(t codec.Task) bool { return t.WorkflowID == id } }
 
 	// The first owner looks for nothing, and dies.
-	e, addr, first := apiInstanceWith(t, seeds, names, "one", func(l *processor.Limits) { l.LostEvery = -1 }, paying)
+	e, addr, first := apiInstanceWith(t, seeds, names, "one", func(c *processor.Config) { c.Limits.LostEvery = -1 }, paying)
 	ownsAll(t, e)
 	start(api(addr), "before-pending", "before-lost")
 	f := newForeign(t, seeds, names, "pay")
@@ -135,7 +135,7 @@ func TestEarlyCommitsLoseNoRun(t *testing.T) {
 	}
 
 	// The second has another store.
-	e, addr, _ = apiInstanceWith(t, seeds, names, "two", func(l *processor.Limits) { l.LostEvery = 50 * time.Millisecond }, paying)
+	e, addr, _ = apiInstanceWith(t, seeds, names, "two", func(c *processor.Config) { c.Limits.LostEvery = 50 * time.Millisecond }, paying)
 	ownsAll(t, e)
 	c := api(addr)
 	f = newForeign(t, seeds, names, "pay")

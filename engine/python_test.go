@@ -118,7 +118,7 @@ func TestProtocolPageByPython(t *testing.T) {
 		})
 		return cmd
 	}
-	e, addr, _ := apiInstanceWith(t, seeds, names, "one", func(l *processor.Limits) { l.LostEvery = 200 * time.Millisecond }, billing.Definition)
+	e, addr, _ := apiInstanceWith(t, seeds, names, "one", func(c *processor.Config) { c.Limits.LostEvery = 200 * time.Millisecond }, billing.Definition)
 	ownsAll(t, e)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
