@@ -27,8 +27,6 @@ type (
 	HistoryPage   = api.HistoryPage
 	Signalled     = api.Signalled
 	Ended         = api.Ended
-	TypePage      = api.TypePage
-	TypeDone      = api.TypeDone
 	ResetPreview  = api.ResetPreview
 	StoreCopy     = api.StoreCopy
 	DeadLetter    = api.DeadLetter

@@ -467,35 +467,50 @@ type older struct{ httpapi.Engine }
 
 func (older) Types() []string { return []string{httpapitest.Echo} }
 
-// TestATypeIsPausedByAllOwners: whoever is asked, each partition gets the command from its
-// owner, once; a partition without one is named, and the same command again reaches it.
-func TestATypeIsPausedByAllOwners(t *testing.T) {
+// TestJobsOfAllInstances (H1): any makes, shows and ends a job of another's partition, and
+// lists those of all; who asks is the bearer, whatever the body says (H4).
+func TestJobsOfAllInstances(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c, _, s := instances(t)
-		c.Move(1, 1)
-		c.Move(2, 2)
-		c.Move(3, httpapitest.Nobody)
-		wantProblem(t, ask(s[1], "POST /v1/types/echo/pause?reason=a%20b", "", "Idempotency-Key: k"), api.CodeOutcomeUnknown, "partitions [3]", "Idempotency-Key: k")
-		page := read[api.TypePage](t, ask(s[2], "GET /v1/types", ""), 200)
-		if !page.Partial || !slices.Equal(page.MissingPartitions, []int32{3}) || page.Types[0].Type != "echo" || !slices.Equal(page.Types[0].PausedPartitions, []int32{0, 1, 2}) {
-			t.Errorf("the types are %+v", page)
+	c, _, s := instances(t)
+	for p := range int32(4) {
+		c.Move(p, int(p)%3)
+	}
+	const n = 12
+	for i := range n {
+		j := read[api.Job](t, ask(s[i%3], fmt.Sprintf("POST /v1/jobs?id=j%02d", i), `{"operation":"cancel","filter":"status = running","by":"somebody else"}`), 201)
+		if r := j.Report; j.Name != fmt.Sprintf("j%02d", i) || r == nil || r.Spec.By != "anonymous" || r.Spec.Rate != 50 {
+			t.Errorf("made: %+v, %+v", j, r)
 		}
-		c.Move(3, 0)
-		done := read[api.TypeDone](t, ask(s[1], "POST /v1/types/echo/pause?reason=a%20b", "", "Idempotency-Key: k"), 200)
-		if done.Outcome != api.TypeDoneOutcomeApplied {
-			t.Errorf("the last partition: %+v", done)
+	}
+	for i := range s {
+		var got []string
+		for cursor := ""; ; {
+			page := read[api.JobPage](t, ask(s[i], "GET /v1/jobs?limit=5&cursor="+cursor, ""), 200)
+			if page.Partial {
+				t.Fatalf("partial page: %v", page.MissingPartitions)
+			}
+			for _, j := range page.Jobs {
+				got = append(got, j.Name)
+			}
+			if cursor = page.NextCursor; cursor == "" {
+				break
+			}
 		}
-		if done = read[api.TypeDone](t, ask(s[0], "POST /v1/types/echo/pause", ""), 200); done.Outcome != api.TypeDoneOutcomeRepeated {
-			t.Errorf("paused once more: %+v", done)
+		if len(got) != n || got[0] != "j11" || !slices.IsSortedFunc(got, func(a, b string) int { return strings.Compare(b, a) }) {
+			t.Errorf("instance %d lists %v", i, got)
 		}
-		page = read[api.TypePage](t, ask(s[2], "GET /v1/types", ""), 200)
-		if v := page.Types[0]; page.Partial || len(v.PausedPartitions) != 4 || len(v.Acts) != 1 || v.Acts[0].CommandID != "k" || v.Acts[0].Reason != "a b" || !slices.Equal(v.Acts[0].Partitions, []int32{0, 1, 2, 3}) {
-			t.Errorf("the paused type is %+v", page)
+		if j := read[api.Job](t, ask(s[i], "GET /v1/jobs/j07", ""), 200); j.Name != "j07" || j.Report == nil {
+			t.Errorf("instance %d shows %+v", i, j)
 		}
-		wantProblem(t, ask(s[1], "POST /v1/types/nothing/pause", ""), api.CodeWorkflowTypeUnknown)
-		read[api.TypeDone](t, ask(s[1], "POST /v1/types/nothing/resume", ""), 200)
-		wantProblem(t, ask(s[1], "POST /v1/types/echo/pause?reason="+strings.Repeat("x", 1025), ""), api.CodeRequestInvalid, "reason")
-		wantProblem(t, ask(s[1], "POST /v1/types/echo/resume?partition=4", ""), api.CodeRequestInvalid, "partition")
-	})
+		read[api.Ended](t, ask(s[(i+1)%3], fmt.Sprintf("POST /v1/jobs/j%02d/cancel?reason=enough", i), ""), 200)
+		if j := read[api.Job](t, ask(s[i], fmt.Sprintf("GET /v1/jobs/j%02d", i), ""), 200); j.Status != api.StatusCancelled {
+			t.Errorf("a cancelled job is %+v", j)
+		}
+	}
+	read[api.Workflow](t, ask(s[0], "POST /v1/workflows?type=greeting&id=job/none", `{"name":"Ada"}`), 201)
+	for _, name := range []string{"other", "none"} { // a workflow with the ID of a job is none
+		if p := read[api.Problem](t, ask(s[0], "GET /v1/jobs/"+name, ""), 404); !strings.Contains(p.Detail, `no job "`+name+`"`) {
+			t.Errorf("%+v", p)
+		}
+	}
 }

@@ -95,8 +95,7 @@ type trial struct {
 
 func (a *app) call(ctx context.Context, try trial) error {
 	config, name, inputs, key, dry := try.config, try.task, try.inputs, try.key, try.dry
-	s, _ := loadSettings(config, nil, true) // what else it has is the worker's: this needs no Kafka
-	file, err := bindings.Load(config, binding.Options{WithoutSecrets: dry, CallbackURL: s.Callback})
+	file, err := bindings.Load(config, binding.Options{WithoutSecrets: dry})
 	if err != nil {
 		return exitError{exitUsage, err}
 	}

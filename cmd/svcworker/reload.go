@@ -15,19 +15,10 @@ import (
 // reloadEvery is how often the file is looked at. A mounted file changes without a signal.
 const reloadEvery = 5 * time.Second
 
-// watched is a file that may be taken anew.
-type watched struct {
-	path string
-	opts binding.Options
-	file *bindings.File // what live serves
-	live *bindings.Live
-	log  *slog.Logger
-}
-
 // reload takes the bindings of the file anew when it, or a file of descriptors that it names,
-// has changed, or on SIGHUP, until ctx ends. A file that is wrong, or asks for what only a
-// restart can do, changes nothing.
-func (a *app) reload(ctx context.Context, r watched) {
+// has changed, or on SIGHUP, until ctx ends. file is what live serves. A file that is wrong,
+// or asks for what only a restart can do, changes nothing.
+func (a *app) reload(ctx context.Context, path string, file *bindings.File, live *bindings.Live, log *slog.Logger) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -37,7 +28,7 @@ func (a *app) reload(ctx context.Context, r watched) {
 	}
 	look := time.NewTicker(every)
 	defer look.Stop()
-	seen := r.file.Sum
+	seen := file.Sum
 	for {
 		asked := false
 		select {
@@ -47,20 +38,20 @@ func (a *app) reload(ctx context.Context, r watched) {
 			asked = true
 		case <-look.C:
 		}
-		now := bindings.Sum(r.path, r.file)
+		now := bindings.Sum(path, file)
 		if now == seen && !asked {
 			continue
 		}
 		seen = now
-		next, err := bindings.Load(r.path, r.opts)
+		next, err := bindings.Load(path, binding.Options{})
 		if err == nil {
-			err = r.live.Replace(next)
+			err = live.Replace(next)
 		}
 		if err != nil {
-			r.log.Error("the bindings are not reloaded, those that were there stay", "file", r.path, "err", err)
+			log.Error("the bindings are not reloaded, those that were there stay", "file", path, "err", err)
 			continue
 		}
-		r.file, seen = next, next.Sum
-		r.log.Info("the bindings are reloaded", "file", r.path)
+		file, seen = next, next.Sum
+		log.Info("the bindings are reloaded", "file", path)
 	}
 }
