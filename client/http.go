@@ -27,6 +27,8 @@ type (
 	HistoryPage   = api.HistoryPage
 	Signalled     = api.Signalled
 	Ended         = api.Ended
+	TypePage      = api.TypePage
+	TypeDone      = api.TypeDone
 	ResetPreview  = api.ResetPreview
 	StoreCopy     = api.StoreCopy
 	DeadLetter    = api.DeadLetter

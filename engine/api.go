@@ -115,11 +115,13 @@ func (e *apiEngine) Run(_ context.Context, workflowID string) (httpapi.Run, erro
 }
 
 // closing reads the result out of the chunk that has it, or out of the summary when
-// the chunks are dropped (F4).
+// the chunks are dropped (F4); of an open run, whether its type is paused.
 func closing(s *statestore.Store, state *machine.State, run *httpapi.Run) error {
 	switch {
 	case !state.Run.Status.Closed():
-		return nil
+		var err error
+		run.TypePaused, err = s.TypePaused(state.Run.Type)
+		return err
 	case state.Summary != nil:
 		run.Result, run.Failure = state.Summary.Result, state.Summary.Failure
 		return nil
@@ -299,6 +301,16 @@ func (e *apiEngine) CopyStore(_ context.Context, p int32) (string, error) {
 		err = fmt.Errorf("%w: %w", httpapi.ErrNotOffered, err)
 	}
 	return dir, asAPIError(err)
+}
+
+// TypeRows reads one partition.
+func (e *apiEngine) TypeRows(_ context.Context, p int32) ([]record.TypeRow, error) {
+	s, ok := e.instance.Store(p)
+	if !ok {
+		return nil, fmt.Errorf("partition %d: %w", p, httpapi.ErrNotOwner)
+	}
+	rows, err := s.TypeRows()
+	return rows, asAPIError(err)
 }
 
 // DeadLetters reads a page.

@@ -55,7 +55,7 @@ The embedded broker is for development: it is no place for data that matters.`,
 				return usage(fmt.Errorf("--output %q: use text or jsonl", output))
 			}
 			if bindings != "" { // refuse here, where the user looks
-				if _, err := bindingfile.Load(bindings, binding.Options{}); err != nil {
+				if _, err := bindingfile.Load(bindings, binding.Options{CallbackURL: "http://" + dc.HTTPAddr}); err != nil {
 					return usage(err)
 				}
 				var err error
@@ -246,7 +246,7 @@ func devTopics(ctx context.Context, cfg Config, s config.Engine, opts []kafka.Op
 const devDrain = 2 * time.Second
 
 func devWorker(ctx context.Context, s config.Engine, bindings string, opts []kafka.Opt, log telemetry.Log) (*worker.Worker, *bindingfile.Live, error) {
-	file, err := bindingfile.Load(bindings, binding.Options{})
+	file, err := bindingfile.Load(bindings, binding.Options{CallbackURL: "http://" + s.API.Listen})
 	if err != nil {
 		return nil, nil, usage(err)
 	}

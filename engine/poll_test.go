@@ -230,3 +230,77 @@ func TestPollsOutliveWorkers(t *testing.T) {
 		})
 	}
 }
+
+// TestCallbacksCompleteTasks: an API that was given {$callback} completes its task there, be
+// it later or before it has answered; a second answer is refused.
+func TestCallbacksCompleteTasks(t *testing.T) {
+	t.Parallel()
+	post := func(to, result string) int {
+		resp, err := http.Post(to, "application/json", strings.NewReader(result))
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	later := make(chan string, 9)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var order struct{ Doc, Back string }
+		if err := json.NewDecoder(r.Body).Decode(&order); err != nil {
+			t.Error(err)
+		}
+		if order.Doc == "early" {
+			if status := post(order.Back, `{"page":"early"}`); status != http.StatusOK {
+				t.Errorf("an early answer gives %d", status)
+			}
+		} else {
+			later <- order.Back
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(srv.Close)
+	draw := workflow.Define("draw", func(ctx workflow.Context, in string) (page, error) { return render.Run(ctx, in) }, render)
+	seeds, names := apiBrokers(t, "farm")
+	apiControl(t, seeds, names)
+	e, addr, _ := apiInstance(t, seeds, names, "one", draw)
+	ownsAll(t, e)
+	file, err := bindings.Parse("farm.yaml", []byte("services: {farm: {base_url: '"+srv.URL+"', tasks: {render: {path: /jobs, body: {doc: '= input', back: '{$callback}'}, statuses: {202: pending}}}}}"), binding.Options{CallbackURL: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := bindings.NewLive(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(live.Close)
+	cfg := worker.Config{Namespace: names.Namespace, Kafka: []kgo.Opt{kgo.SeedBrokers(seeds...)}}
+	cfg.Handlers, cfg.Services = live.Handlers()
+	startMortal(t, cfg)
+	c, err := client.NewHTTP(client.HTTPConfig{URL: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"early", "late"} {
+		h, err := client.Start[string, page](t.Context(), c, "draw", when, when)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if when == "late" {
+			waitUntil(t, "the task is pending", func() bool {
+				w, err := c.Get(t.Context(), when)
+				return err == nil && w.Pending != nil && len(w.Pending.Tasks) == 1 && w.Pending.Tasks[0].Pending
+			})
+			back := <-later
+			if status := post(back, `{"page":"late"}`); status != http.StatusOK {
+				t.Errorf("a late answer gives %d", status)
+			}
+			if status := post(back, `{"page":"again"}`); status != http.StatusConflict {
+				t.Errorf("a second answer gives %d", status)
+			}
+		}
+		if got, err := h.Result(t.Context()); err != nil || got.Page != when {
+			t.Errorf("%s: %+v, %v", when, got, err)
+		}
+	}
+}

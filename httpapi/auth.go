@@ -103,6 +103,10 @@ func roles() map[string]Role {
 
 		"POST /v1/partitions/{partition}/store-copy": RoleAdmin,
 
+		"GET /v1/types":                RoleViewer,
+		"POST /v1/types/{type}/pause":  RoleOperator,
+		"POST /v1/types/{type}/resume": RoleOperator,
+
 		"GET /v1/partitions/{partition}/dead-letters": RoleOperator,
 		"GET /v1/dead-letters/{id}":                   RoleOperator,
 		"POST /v1/dead-letters/{id}/retry":            RoleOperator,

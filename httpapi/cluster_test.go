@@ -467,6 +467,39 @@ type older struct{ httpapi.Engine }
 
 func (older) Types() []string { return []string{httpapitest.Echo} }
 
+// TestATypeIsPausedByAllOwners: whoever is asked, each partition gets the command from its
+// owner, once; a partition without one is named, and the same command again reaches it.
+func TestATypeIsPausedByAllOwners(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, _, s := instances(t)
+		c.Move(1, 1)
+		c.Move(2, 2)
+		c.Move(3, httpapitest.Nobody)
+		wantProblem(t, ask(s[1], "POST /v1/types/echo/pause?reason=a%20b", "", "Idempotency-Key: k"), api.CodeOutcomeUnknown, "partitions [3]", "Idempotency-Key: k")
+		page := read[api.TypePage](t, ask(s[2], "GET /v1/types", ""), 200)
+		if !page.Partial || !slices.Equal(page.MissingPartitions, []int32{3}) || page.Types[0].Type != "echo" || !slices.Equal(page.Types[0].PausedPartitions, []int32{0, 1, 2}) {
+			t.Errorf("the types are %+v", page)
+		}
+		c.Move(3, 0)
+		done := read[api.TypeDone](t, ask(s[1], "POST /v1/types/echo/pause?reason=a%20b", "", "Idempotency-Key: k"), 200)
+		if done.Outcome != api.TypeDoneOutcomeApplied {
+			t.Errorf("the last partition: %+v", done)
+		}
+		if done = read[api.TypeDone](t, ask(s[0], "POST /v1/types/echo/pause", ""), 200); done.Outcome != api.TypeDoneOutcomeRepeated {
+			t.Errorf("paused once more: %+v", done)
+		}
+		page = read[api.TypePage](t, ask(s[2], "GET /v1/types", ""), 200)
+		if v := page.Types[0]; page.Partial || len(v.PausedPartitions) != 4 || len(v.Acts) != 1 || v.Acts[0].CommandID != "k" || v.Acts[0].Reason != "a b" || !slices.Equal(v.Acts[0].Partitions, []int32{0, 1, 2, 3}) {
+			t.Errorf("the paused type is %+v", page)
+		}
+		wantProblem(t, ask(s[1], "POST /v1/types/nothing/pause", ""), api.CodeWorkflowTypeUnknown)
+		read[api.TypeDone](t, ask(s[1], "POST /v1/types/nothing/resume", ""), 200)
+		wantProblem(t, ask(s[1], "POST /v1/types/echo/pause?reason="+strings.Repeat("x", 1025), ""), api.CodeRequestInvalid, "reason")
+		wantProblem(t, ask(s[1], "POST /v1/types/echo/resume?partition=4", ""), api.CodeRequestInvalid, "partition")
+	})
+}
+
 // TestJobsOfAllInstances (H1): any makes, shows and ends a job of another's partition, and
 // lists those of all; who asks is the bearer, whatever the body says (H4).
 func TestJobsOfAllInstances(t *testing.T) {

@@ -69,6 +69,9 @@ type Engine interface {
 	// CopyStore makes a copy of the store of a partition that this instance owns, and gives
 	// its directory. ErrNotOwner; ErrNotOffered: there are too many.
 	CopyStore(ctx context.Context, partition int32) (dir string, err error)
+	// TypeRows reads what operators did to workflow types in a partition that this instance
+	// owns. ErrNotOwner.
+	TypeRows(ctx context.Context, partition int32) ([]record.TypeRow, error)
 	// DeadLetters reads up to n dead letters of a partition that this instance owns, behind
 	// one if it is not nil, with a code if it is not empty. ErrNotOwner.
 	DeadLetters(ctx context.Context, partition int32, after *record.Origin, code string, n int) ([]record.DeadLetterRow, error)
@@ -93,6 +96,7 @@ type Run struct {
 	Attributes []record.Attribute
 	Attempts   []record.AttemptRow // of open tasks that failed at least once
 	Stuck      *record.StuckRow    // nil: the run goes on
+	TypePaused *record.TypeAct     // nil: its type is not paused; of a run that is open
 	Inbox      int                 // inputs that wait because the run is stuck (T4)
 	Result     []byte              // of a completed run
 	Failure    *record.Failure     // of a failed run

@@ -105,6 +105,7 @@ type gathering struct {
 	s         *Server
 	r         *http.Request
 	forwarded bool           // asked by an instance: only what is owned here
+	commandID string         // of a command; empty: a read
 	missing   map[int32]bool // not answered yet
 	// local asks a partition that is owned here; false: it did not answer.
 	local func(ctx context.Context, p int32) error
@@ -186,6 +187,9 @@ func (l *gathering) peer(ctx context.Context, addr string, partitions []int32) [
 	req, err := l.s.peerRequest(ctx, l.r, addr, q, nil)
 	var body []byte
 	if err == nil {
+		if l.commandID != "" {
+			req.Header.Set("Idempotency-Key", l.commandID)
+		}
 		var status int
 		if status, _, body, err = l.s.ask(req); err == nil && status != http.StatusOK {
 			err = fmt.Errorf("it answered with status %d", status)

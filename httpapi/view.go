@@ -19,8 +19,11 @@ func workflow(run *Run, pending bool) api.Workflow {
 	}
 	if s := run.Stuck; s != nil && v.Paused {
 		v.PausedSince, v.PausedReason = s.Since.Time(), s.Detail
-	} else if s != nil {
+	} else if s != nil && (run.TypePaused == nil || s.Code != record.CodeTypePaused) {
 		v.Stuck = &api.Stuck{Code: s.Code, Detail: s.Detail, Since: s.Since.Time(), Tries: int64(s.Tries), RetryAt: moment(s.RetryAt)}
+	}
+	if a := run.TypePaused; a != nil {
+		v.TypePaused = &api.TypePaused{Since: a.At.Time(), Reason: a.Reason, By: a.By}
 	}
 	if pending {
 		v.Attributes = attributes(run.Attributes)

@@ -274,6 +274,10 @@ type TypeAct struct {
 	By        string // for people
 }
 
+// CodeTypePaused is the code of a StuckRow of a run whose type an operator has paused: it
+// has found out when its code was to see something.
+const CodeTypePaused = "type_paused"
+
 // Paused is the pause that holds the type's runs; nil: they go on.
 func (r *TypeRow) Paused() *TypeAct {
 	if last := &r.Acts[len(r.Acts)-1]; last.Op == OperatePause {

@@ -47,7 +47,7 @@ func TestBadSpecsAreRefused(t *testing.T) {
 		`{` + target + `,"every":"1h","offset":"2h"}`:                                                "use less than every",
 		`{` + target + `,"every":3600}`:                                                              `3600 is no duration: write a text`,
 		`{` + target + `,"calendar":[{"hour":[24]}]}`:                                                "hour 24: use 0 to 23",
-		`{` + target + `,"every":"1h","overlap":"maybe"}`:                                            "use skip, buffer_one, cancel or allow",
+		`{` + target + `,"every":"1h","overlap":"maybe"}`:                                            "use skip, buffer_one, buffer_all, cancel or allow",
 		`{` + target + `,"every":"1h","evry":"1h"}`:                                                  `unknown field "evry"`,
 		`{` + target + `,"every":"1h","until":"2000-01-01T00:00:00Z","from":"2001-01-01T00:00:00Z"}`: "it never fires",
 		`{"workflow":{"type":"report","id":"` + strings.Repeat("x", 190) + `"},"every":"1h"}`:        "1 to 179 bytes",
@@ -182,6 +182,7 @@ func TestSchedules(t *testing.T) {
 		expect("each hour", run(`{"every":"1h"`+until, time.Minute, nil), "6 started, 0 skipped, 0 missed, 0 failed, last report-2026-01-01T06:00:00Z")
 		expect("skip", run(`{"every":"1h"`+until, 100*time.Minute, nil), "3 started, 3 skipped, 0 missed, 0 failed, last report-2026-01-01T05:00:00Z")
 		expect("buffer", run(`{"every":"1h","overlap":"buffer_one"`+until, 150*time.Minute, nil), "4 started, 2 skipped, 0 missed, 0 failed, last report-2026-01-01T06:00:00Z")
+		expect("buffer all", run(`{"every":"1h","overlap":"buffer_all"`+until, 150*time.Minute, nil), "6 started, 0 skipped, 0 missed, 0 failed, last report-2026-01-01T06:00:00Z")
 		expect("cancel", run(`{"every":"1h","overlap":"cancel"`+until, 150*time.Minute, nil), "6 started, 0 skipped, 0 missed, 0 failed, last report-2026-01-01T06:00:00Z")
 		expect("allow", run(`{"every":"1h","overlap":"allow"`+until, 150*time.Minute, nil), "6 started, 0 skipped, 0 missed, 0 failed, last report-2026-01-01T06:00:00Z")
 		expect("fail", run(`{"workflow":{"type":"report","id":"report","input":"fail"},"every":"1h"`+until, time.Minute, nil), "6 started, 0 skipped, 0 missed, 6 failed, last report-2026-01-01T06:00:00Z")
@@ -212,6 +213,25 @@ func TestSchedules(t *testing.T) {
 			})
 			workflowtest.UpdateAfter(env, 60*time.Minute+time.Second, schedule.Change, spec(t, `{"every":"2h","until":"2026-01-01T05:00:00Z"}`), nil)
 		}), "8 started, 0 skipped, 0 missed, 0 failed, last report-2026-01-01T04:00:00Z")
+	}
+}
+
+// TestFiringsThatWaitAreBounded: of 1,011 firings during the first workflow 1,000 wait, and
+// start in their order, one after the other.
+func TestFiringsThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	env := workflowtest.New(t, schedule.Definition, reports(nil, 17*time.Hour), workflowtest.WorkflowID("schedule/report"))
+	workflowtest.UpdateAfter(env, 16*time.Hour+time.Second, schedule.Resume, schedule.Note{}, func(d schedule.Description, err error) {
+		if err != nil || d.Buffered != 959 || d.Skipped != 0 {
+			t.Errorf("after 16 hours %d wait, %d are left out, %v", d.Buffered, d.Skipped, err)
+		}
+	})
+	d, err := workflowtest.Run[schedule.Description](env, spec(t, `{"every":"1m","overlap":"buffer_all","until":"2026-01-01T16:52:00Z"}`))
+	if err != nil || d.Started != 1001 || d.Skipped != 11 || d.Failed != 0 || d.Buffered != 0 || d.Last != "report-2026-01-01T16:41:00Z" {
+		t.Errorf("%d started, %d left out, %d failed, %d wait, the last is %s, %v", d.Started, d.Skipped, d.Failed, d.Buffered, d.Last, err)
+	}
+	if n := len(env.History()); n > 5000 {
+		t.Errorf("the last run has %d history events", n)
 	}
 }
 

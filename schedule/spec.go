@@ -58,6 +58,7 @@ type Overlap string
 const (
 	Skip      Overlap = "skip"       // the firing is left out
 	BufferOne Overlap = "buffer_one" // one firing waits; further ones are left out
+	BufferAll Overlap = "buffer_all" // firings wait, and start one after the other
 	Cancel    Overlap = "cancel"     // the earlier workflow is asked to end, and awaited
 	Allow     Overlap = "allow"      // both run
 )
@@ -163,9 +164,9 @@ func (s *Spec) Validate() error {
 		bad("jitter and catch_up are not negative")
 	}
 	switch s.Overlap {
-	case "", Skip, BufferOne, Cancel, Allow:
+	case "", Skip, BufferOne, BufferAll, Cancel, Allow:
 	default:
-		bad("overlap is %q: use skip, buffer_one, cancel or allow", s.Overlap)
+		bad("overlap is %q: use skip, buffer_one, buffer_all, cancel or allow", s.Overlap)
 	}
 	if len(errs) == 0 {
 		if len(s.Cron)+len(s.Calendar) == 0 && s.Every == 0 {

@@ -46,16 +46,17 @@ type Period struct {
 
 // Description is what a schedule is and does.
 type Description struct {
-	Spec    Spec        `json:"spec"`
-	Paused  bool        `json:"paused"`
-	Note    string      `json:"note,omitempty"` // of the last pause or resume
-	Next    []time.Time `json:"next"`           // firings, without jitter; at most 10
-	Running []string    `json:"running"`        // workflow IDs
-	Started int         `json:"started"`        // since the beginning
-	Skipped int         `json:"skipped"`        // because of Overlap
-	Missed  int         `json:"missed"`         // later than CatchUp
-	Last    string      `json:"last,omitempty"` // workflow ID of the last one
-	Failed  int         `json:"failed"`         // that did not complete, or could not be started
+	Spec     Spec        `json:"spec"`
+	Paused   bool        `json:"paused"`
+	Note     string      `json:"note,omitempty"` // of the last pause or resume
+	Next     []time.Time `json:"next"`           // firings, without jitter; at most 10
+	Running  []string    `json:"running"`        // workflow IDs
+	Started  int         `json:"started"`        // since the beginning
+	Buffered int         `json:"buffered"`       // firings that wait for an earlier workflow
+	Skipped  int         `json:"skipped"`        // because of Overlap
+	Missed   int         `json:"missed"`         // later than CatchUp
+	Last     string      `json:"last,omitempty"` // workflow ID of the last one
+	Failed   int         `json:"failed"`         // that did not complete, or could not be started
 }
 
 // nextShown is how many firings a description has.
@@ -64,14 +65,17 @@ const nextShown = 10
 // backfillMax bounds one backfill.
 const backfillMax = 1000
 
+// bufferMax bounds the firings that wait; further ones are left out.
+const bufferMax = 1000
+
 // catchUpDefault is CatchUp where the spec leaves it out.
 const catchUpDefault = time.Minute
 
 // state is what a schedule carries on.
 type state struct {
 	Description
-	Behind time.Time  // firings up to this moment have been dealt with
-	Buffer *time.Time // a firing that waits for an earlier workflow
+	Behind time.Time   // firings up to this moment have been dealt with
+	Buffer []time.Time // firings that wait for an earlier workflow
 }
 
 // Definition is the workflow of schedules.
@@ -104,7 +108,7 @@ func (r *runner) run(ctx workflow.Context, spec Spec) (Description, error) {
 		}
 		next := s.Spec.Next(s.Behind)
 		switch {
-		case next.IsZero() && len(s.Running) == 0 && s.Buffer == nil:
+		case next.IsZero() && len(s.Running) == 0 && len(s.Buffer) == 0:
 			return true, nil // it is over
 		case next.IsZero():
 			before := len(s.Running)
@@ -163,13 +167,11 @@ func (r *runner) fire(ctx workflow.Context, at time.Time) {
 	switch {
 	case len(s.Running) == 0 || s.Spec.Overlap == Allow:
 		r.start(ctx, r.id(at))
-	case s.Spec.Overlap == BufferOne && s.Buffer == nil:
-		s.Buffer = &at
+	case s.Spec.Overlap == BufferOne && len(s.Buffer) == 0, s.Spec.Overlap == BufferAll && len(s.Buffer) < bufferMax:
+		s.Buffer = append(s.Buffer, at)
 	case s.Spec.Overlap == Cancel:
-		if s.Buffer != nil {
-			s.Skipped++
-		}
-		s.Buffer = &at
+		s.Skipped += len(s.Buffer)
+		s.Buffer = []time.Time{at}
 		for _, id := range s.Running {
 			r.cancels[id]()
 		}
@@ -216,9 +218,9 @@ func (r *runner) follow(ctx workflow.Context, id string, f workflow.Future[json.
 		}
 		delete(r.cancels, id)
 		s.Running = slices.DeleteFunc(s.Running, func(x string) bool { return x == id })
-		if s.Buffer != nil && len(s.Running) == 0 {
-			at := *s.Buffer
-			s.Buffer = nil
+		if len(s.Buffer) > 0 && len(s.Running) == 0 {
+			at := s.Buffer[0]
+			s.Buffer = s.Buffer[1:]
 			r.start(ctx, r.id(at))
 		}
 	})
@@ -248,7 +250,7 @@ func (r *runner) handle(ctx workflow.Context) {
 	Backfill.Handle(ctx, func(ctx workflow.Context, p Period) ([]string, error) {
 		ids := []string{}
 		for at := r.s.Spec.Next(p.From.Add(-time.Nanosecond)); !at.IsZero() && !at.After(p.Until); at = r.s.Spec.Next(at) {
-			if r.s.Spec.Overlap == BufferOne || r.s.Spec.Overlap == Cancel {
+			if o := r.s.Spec.Overlap; o == BufferOne || o == BufferAll || o == Cancel {
 				if err := workflow.Until(ctx, func() bool { return len(r.s.Running) == 0 }); err != nil {
 					return nil, err
 				}
@@ -286,6 +288,7 @@ func (r *runner) again() {
 
 func (r *runner) describe() Description {
 	d := r.s.Description
+	d.Buffered = len(r.s.Buffer)
 	d.Next, d.Running = []time.Time{}, append([]string{}, d.Running...)
 	for at := d.Spec.Next(r.s.Behind); !at.IsZero() && len(d.Next) < nextShown; at = d.Spec.Next(at) {
 		d.Next = append(d.Next, at)

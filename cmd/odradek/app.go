@@ -139,7 +139,7 @@ Environment: ODRADEK_SERVER, ODRADEK_TOKEN or ODRADEK_TOKEN_FILE, NO_COLOR.`,
 		}
 		return usagef("--output is %q: use table, json or jsonl", a.output)
 	}
-	root.AddCommand(a.workflows(), a.tasks(), a.schedules(), a.jobs(), a.deadLetters(), a.store(), a.vet())
+	root.AddCommand(a.workflows(), a.tasks(), a.types(), a.schedules(), a.jobs(), a.deadLetters(), a.store(), a.vet())
 	return root
 }
 

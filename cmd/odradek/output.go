@@ -88,7 +88,7 @@ func moment(t time.Time) string {
 
 // statusOf shows that a running run is paused or stuck.
 func statusOf(w *client.Workflow) string {
-	if w.Paused {
+	if w.Paused || w.TypePaused != nil {
 		return "paused"
 	}
 	if w.Stuck != nil {
@@ -117,6 +117,9 @@ func (a *app) workflowTable(w *client.Workflow) {
 	}
 	if w.Paused {
 		rows = append(rows, []string{"paused since", moment(w.PausedSince)}, []string{"paused because", w.PausedReason})
+	}
+	if t := w.TypePaused; t != nil {
+		rows = append(rows, []string{"type paused since", moment(t.Since) + by(t.By)}, []string{"type paused because", t.Reason})
 	}
 	if w.Status == api.StatusCompleted {
 		rows = append(rows, []string{"result", string(w.Result)})

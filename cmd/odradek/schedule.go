@@ -52,7 +52,7 @@ func (s *specFlags) flags(cmd *cobra.Command) {
 	f.StringVar(&s.every, "every", "", "interval, as 15m")
 	f.StringVar(&s.offset, "offset", "", "moves --every")
 	f.StringVar(&s.jitter, "jitter", "", "delay each firing by up to so much, by chance")
-	f.StringVar(&s.overlap, "overlap", "", "while an earlier workflow runs: skip, buffer_one, cancel or allow; default: skip")
+	f.StringVar(&s.overlap, "overlap", "", "while an earlier workflow runs: skip, buffer_one, buffer_all, cancel or allow; default: skip")
 	f.StringVar(&s.catchUp, "catch-up", "", "how late a firing may be; default: 1m")
 	f.StringVar(&s.commandID, "command-id", "", "makes repeats of this command one; default: a new one")
 }
@@ -162,7 +162,7 @@ func (a *app) describeSchedule(cmd *cobra.Command, c *client.HTTP, name string) 
 	a.rows(nil, [][]string{
 		{"schedule", name}, {"status", status}, {"spec", string(spec)}, {"next", strings.Join(next, " ")},
 		{"running", strings.Join(d.Running, " ")}, {"last", d.Last},
-		{"counts", fmt.Sprintf("%d started, %d failed, %d skipped, %d missed", d.Started, d.Failed, d.Skipped, d.Missed)},
+		{"counts", fmt.Sprintf("%d started, %d failed, %d wait, %d skipped, %d missed", d.Started, d.Failed, d.Buffered, d.Skipped, d.Missed)},
 	})
 	return nil
 }

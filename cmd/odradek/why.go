@@ -57,6 +57,9 @@ or stuck; of one that has closed, how. With each, what can be done.`,
 
 func (a *app) reasons(ctx context.Context, c *client.HTTP, w *client.Workflow) (out []reason) {
 	id := w.WorkflowID
+	if t := w.TypePaused; t != nil {
+		out = append(out, reason{What: "paused", Detail: fmt.Sprintf("type %s since %s%s: %s", w.Type, moment(t.Since), by(t.By), t.Reason), Do: "odradek type resume " + w.Type})
+	}
 	switch {
 	case w.Paused:
 		out = append(out, reason{What: "paused", Detail: fmt.Sprintf("since %s: %s", moment(w.PausedSince), w.PausedReason), Do: "odradek wf resume " + id})
@@ -87,8 +90,8 @@ func (a *app) reasons(ctx context.Context, c *client.HTTP, w *client.Workflow) (
 	}
 	for i := range p.Tasks {
 		r := taskReason(id, &p.Tasks[i])
-		if w.Paused && !p.Tasks[i].NextAt.IsZero() {
-			r.Detail, r.Do = strings.Replace(r.Detail, " goes out at "+moment(p.Tasks[i].NextAt), " waits until the run is resumed", 1), ""
+		if (w.Paused || w.TypePaused != nil) && !p.Tasks[i].NextAt.IsZero() {
+			r.Detail, r.Do = strings.Replace(r.Detail, " goes out at "+moment(p.Tasks[i].NextAt), " waits until it is resumed", 1), ""
 		}
 		out = append(out, r)
 	}
@@ -102,6 +105,13 @@ func (a *app) reasons(ctx context.Context, c *client.HTTP, w *client.Workflow) (
 		out = append(out, reason{What: "inputs", Detail: fmt.Sprintf("%d wait until it goes on", p.Inputs)})
 	}
 	return out
+}
+
+func by(who string) string {
+	if who == "" {
+		return ""
+	}
+	return " by " + who
 }
 
 func taskReason(id string, t *api.PendingTask) reason {

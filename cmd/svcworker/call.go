@@ -95,7 +95,8 @@ type trial struct {
 
 func (a *app) call(ctx context.Context, try trial) error {
 	config, name, inputs, key, dry := try.config, try.task, try.inputs, try.key, try.dry
-	file, err := bindings.Load(config, binding.Options{WithoutSecrets: dry})
+	s, _ := loadSettings(config, nil, true) // what else it has is the worker's: this needs no Kafka
+	file, err := bindings.Load(config, binding.Options{WithoutSecrets: dry, CallbackURL: s.Callback})
 	if err != nil {
 		return exitError{exitUsage, err}
 	}

@@ -128,3 +128,32 @@ func TestCallOfAPoll(t *testing.T) {
 		t.Errorf("%d %s", code, errs)
 	}
 }
+
+// TestCallbackURL: the address of the engine's API is the worker's own key, and a binding
+// that needs it is refused without.
+func TestCallbackURL(t *testing.T) {
+	t.Parallel()
+	config := filepath.Join(t.TempDir(), "w.yaml")
+	text := "callback_url: https://e.example.com\nkafka: {bootstrap.servers: 'localhost:9092'}\nservices:\n  farm:\n    base_url: http://localhost\n    tasks:\n      render: {path: /, query: {back: '{$callback}'}, body: none}\n"
+	for old, c := range map[string]struct {
+		new, command string
+		code         int
+		says         string
+	}{
+		"nothing":      {"", "check", exitOK, "farm.render"},
+		"https://e.":   {"ftp://e.", "check", exitProblems, "callback_url: it is not the address of the engine's API"},
+		"callback_url": {"namespace", "check", exitProblems, "Set callback_url"},
+		"no change":    {"", "call", exitOK, "GET"},
+	} {
+		if err := os.WriteFile(config, []byte(strings.Replace(text, old, c.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{c.command, config}
+		if c.command == "call" {
+			args, c.says = append(args, "farm.render", "--dry-run"), "POST http://localhost/?back=https%3A%2F%2Fe.example.com%2Fv1%2Ftasks%2F"
+		}
+		if code, out, errs := run(t, args...); code != c.code || !strings.Contains(out+errs, c.says) {
+			t.Errorf("%s: %d %s", old, code, out+errs)
+		}
+	}
+}

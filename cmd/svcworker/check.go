@@ -29,13 +29,15 @@ problems it prints what is bound. Nothing is connected to.`,
 }
 
 func (a *app) check(path string, opts binding.Options) error {
+	s, err := loadSettings(path, nil, opts.WithoutSecrets)
+	var more binding.Problems
+	if err != nil && !errors.As(err, &more) {
+		return exitError{exitUsage, err}
+	}
+	opts.CallbackURL = s.Callback
 	file, err := bindings.Load(path, opts)
 	var problems binding.Problems
 	if err != nil && !errors.As(err, &problems) {
-		return exitError{exitUsage, err}
-	}
-	var more binding.Problems
-	if _, err := loadSettings(path, nil, opts.WithoutSecrets); err != nil && !errors.As(err, &more) {
 		return exitError{exitUsage, err}
 	}
 	if problems = append(problems, more...); len(problems) > 0 {

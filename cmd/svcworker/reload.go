@@ -15,10 +15,19 @@ import (
 // reloadEvery is how often the file is looked at. A mounted file changes without a signal.
 const reloadEvery = 5 * time.Second
 
+// watched is a file that may be taken anew.
+type watched struct {
+	path string
+	opts binding.Options
+	file *bindings.File // what live serves
+	live *bindings.Live
+	log  *slog.Logger
+}
+
 // reload takes the bindings of the file anew when it, or a file of descriptors that it names,
-// has changed, or on SIGHUP, until ctx ends. file is what live serves. A file that is wrong,
-// or asks for what only a restart can do, changes nothing.
-func (a *app) reload(ctx context.Context, path string, file *bindings.File, live *bindings.Live, log *slog.Logger) {
+// has changed, or on SIGHUP, until ctx ends. A file that is wrong, or asks for what only a
+// restart can do, changes nothing.
+func (a *app) reload(ctx context.Context, r watched) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -28,7 +37,7 @@ func (a *app) reload(ctx context.Context, path string, file *bindings.File, live
 	}
 	look := time.NewTicker(every)
 	defer look.Stop()
-	seen := file.Sum
+	seen := r.file.Sum
 	for {
 		asked := false
 		select {
@@ -38,20 +47,20 @@ func (a *app) reload(ctx context.Context, path string, file *bindings.File, live
 			asked = true
 		case <-look.C:
 		}
-		now := bindings.Sum(path, file)
+		now := bindings.Sum(r.path, r.file)
 		if now == seen && !asked {
 			continue
 		}
 		seen = now
-		next, err := bindings.Load(path, binding.Options{})
+		next, err := bindings.Load(r.path, r.opts)
 		if err == nil {
-			err = live.Replace(next)
+			err = r.live.Replace(next)
 		}
 		if err != nil {
-			log.Error("the bindings are not reloaded, those that were there stay", "file", path, "err", err)
+			r.log.Error("the bindings are not reloaded, those that were there stay", "file", r.path, "err", err)
 			continue
 		}
-		file, seen = next, next.Sum
-		log.Info("the bindings are reloaded", "file", path)
+		r.file, seen = next, next.Sum
+		r.log.Info("the bindings are reloaded", "file", r.path)
 	}
 }

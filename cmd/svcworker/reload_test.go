@@ -71,7 +71,7 @@ func reloads(t *testing.T, path, service, operation string) *reloading {
 	a := &app{reloadEvery: time.Millisecond}
 	go func() {
 		defer close(ended)
-		a.reload(ctx, path, file, live, slog.New(slog.NewTextHandler(&r.log, nil)))
+		a.reload(ctx, watched{path: path, file: file, live: live, log: slog.New(slog.NewTextHandler(&r.log, nil))})
 	}()
 	t.Cleanup(func() {
 		stop()

@@ -138,7 +138,7 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	if a.ready != nil {
 		a.ready(address)
 	}
-	a.reload(ctx, config, file, live, log)
+	a.reload(ctx, watched{path: config, opts: binding.Options{CallbackURL: s.Callback}, file: file, live: live, log: log})
 	log.Info("worker stops", "drain_timeout", s.Drain)
 	if adm != nil {
 		adm.stopping.Store(true)
@@ -151,8 +151,8 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 
 // load reads both halves of the file and tells the problems of both.
 func load(path string, flags map[string]string) (settings, *bindings.File, error) {
-	file, errFile := bindings.Load(path, binding.Options{})
 	s, errSettings := loadSettings(path, flags, false)
+	file, errFile := bindings.Load(path, binding.Options{CallbackURL: s.Callback})
 	if err := errors.Join(errFile, errSettings); err != nil {
 		return s, nil, fmt.Errorf("the configuration is refused:\n%w", err)
 	}

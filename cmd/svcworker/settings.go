@@ -29,6 +29,7 @@ type settings struct {
 	Commit    time.Duration
 	Rebalance time.Duration
 	Drain     time.Duration
+	Callback  string // address of the engine's API for {$callback}; empty: none
 	TokenKey  string // file of the key that signs task tokens; empty: none
 }
 
@@ -88,6 +89,13 @@ func allSettings() []setting {
 			s.TokenKey = v
 			return nil
 		}},
+		{"callback_url", "callback-url", "address of the engine's API, as the APIs reach it, for {$callback}", func(s *settings, v string) error {
+			if err := binding.CheckCallbackURL(v); err != nil {
+				return err
+			}
+			s.Callback = v
+			return nil
+		}},
 		{"drain_timeout", "drain-timeout", "how long a stop waits for running calls", duration(func(s *settings) *time.Duration { return &s.Drain }, 0, time.Hour)},
 	}
 }
@@ -102,7 +110,7 @@ func defaults() settings {
 // loadSettings reads the file's settings and lays environment and flags over them.
 // flags holds those that were given, by name; without secrets, ${...} stays as it is
 // written. The error is binding.Problems where
-// the file, the environment or a flag is wrong.
+// the file, the environment or a flag is wrong; the settings are those that are right.
 func loadSettings(path string, flags map[string]string, withoutSecrets bool) (settings, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -152,7 +160,7 @@ func loadSettings(path string, flags map[string]string, withoutSecrets bool) (se
 		}
 	}
 	if len(r.problems) > 0 {
-		return settings{}, r.problems.Sorted()
+		return r.s, r.problems.Sorted()
 	}
 	return r.s, nil
 }

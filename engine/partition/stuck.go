@@ -43,7 +43,7 @@ func noCode(e *entry) *machine.Refusal {
 // heals reports whether time may mend what a code of a Refusal says.
 func heals(code string) bool {
 	switch code {
-	case CodeTypePaused, "no_code", "divergence", "panic", "turn_limit", "payload_too_large":
+	case record.CodeTypePaused, "no_code", "divergence", "panic", "turn_limit", "payload_too_large":
 		return false
 	}
 	return true
@@ -64,7 +64,7 @@ func (p *Partition) stick(e *entry, why *machine.Refusal, open bool) {
 		row.RetryAt = p.now.Add(min(stuckRetryMin<<min(row.Tries, 16), stuckRetryMax))
 	}
 	e.state.SetStuck(row)
-	if row.Code == CodeTypePaused {
+	if row.Code == record.CodeTypePaused {
 		return // as it should be
 	}
 	p.batch.Counts.Stuck++
@@ -79,7 +79,7 @@ func (p *Partition) tryAgain(e *entry) bool {
 	switch {
 	case e.state.Run.Paused:
 		return false
-	case s.Code == CodeTypePaused:
+	case s.Code == record.CodeTypePaused:
 		return !p.typePaused(e.state.Run.Type)
 	}
 	return s.Build != p.cfg.Build || s.RetryAt <= p.now

@@ -111,7 +111,7 @@ func (p *Partition) resume(e *entry, open bool) error {
 		open = e.state.Stuck.TurnOpen
 	}
 	stuck := p.refuseRun(e)
-	if stuck == nil || stuck.Code != CodeTypePaused {
+	if stuck == nil || stuck.Code != record.CodeTypePaused {
 		p.sendHeld(e)
 	}
 	if stuck == nil && open {

@@ -12,9 +12,6 @@ import (
 // is to see something, and is then one that does not go on (T4). So a pause costs the same
 // however many runs there are.
 
-// CodeTypePaused is the code of a StuckRow of a run whose type an operator has paused.
-const CodeTypePaused = "type_paused"
-
 // typesMax bounds the types that are kept note of: a sender may have invented them.
 const typesMax = 1000
 
@@ -75,7 +72,7 @@ func (p *Partition) release(typ string) {
 }
 
 func (e *entry) heldByType() bool {
-	return e.state.Stuck != nil && e.state.Stuck.Code == CodeTypePaused
+	return e.state.Stuck != nil && e.state.Stuck.Code == record.CodeTypePaused
 }
 
 // refuseType says that the run's type is paused.
@@ -84,7 +81,7 @@ func (p *Partition) refuseType(e *entry) *machine.Refusal {
 	if !p.typePaused(typ) {
 		return nil
 	}
-	return &machine.Refusal{Code: CodeTypePaused, Detail: fmt.Sprintf("workflow type %q is paused: odradek type resume %s lets its runs go on", typ, typ)}
+	return &machine.Refusal{Code: record.CodeTypePaused, Detail: fmt.Sprintf("workflow type %q is paused: odradek type resume %s lets its runs go on", typ, typ)}
 }
 
 // hold lets the attempt that would go out now wait until the run, or its type, is resumed.

@@ -137,6 +137,42 @@ func (e Status) Valid() bool {
 	}
 }
 
+// Defines values for TypeActOperation.
+const (
+	Pause  TypeActOperation = "pause"
+	Resume TypeActOperation = "resume"
+)
+
+// Valid indicates whether the value is a known member of the TypeActOperation enum.
+func (e TypeActOperation) Valid() bool {
+	switch e {
+	case Pause:
+		return true
+	case Resume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TypeDoneOutcome.
+const (
+	TypeDoneOutcomeApplied  TypeDoneOutcome = "applied"
+	TypeDoneOutcomeRepeated TypeDoneOutcome = "repeated"
+)
+
+// Valid indicates whether the value is a known member of the TypeDoneOutcome enum.
+func (e TypeDoneOutcome) Valid() bool {
+	switch e {
+	case TypeDoneOutcomeApplied:
+		return true
+	case TypeDoneOutcomeRepeated:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StartWorkflowParamsReuse.
 const (
 	StartWorkflowParamsReuseClosed    StartWorkflowParamsReuse = "closed"
@@ -502,6 +538,71 @@ type Thread struct {
 	WaitsFor string   `json:"waits_for"`
 }
 
+// Type defines model for Type.
+type Type struct {
+	// Acts What operators did to it, oldest first; at most the last 16 in each partition.
+	Acts []TypeAct `json:"acts,omitempty,omitzero"`
+
+	// Compiled The instance that answers has its code.
+	Compiled bool `json:"compiled"`
+
+	// PausedPartitions Where its runs wait.
+	PausedPartitions []int32 `json:"paused_partitions,omitempty,omitzero"`
+	Type             string  `json:"type"`
+}
+
+// TypeAct defines model for TypeAct.
+type TypeAct struct {
+	// At In the first of the partitions.
+	At        time.Time        `json:"at"`
+	By        string           `json:"by,omitempty,omitzero"`
+	CommandID string           `json:"command_id,omitempty,omitzero"`
+	Operation TypeActOperation `json:"operation"`
+
+	// Partitions Where it was applied.
+	Partitions []int32 `json:"partitions"`
+	Reason     string  `json:"reason,omitempty,omitzero"`
+}
+
+// TypeActOperation defines model for TypeAct.Operation.
+type TypeActOperation string
+
+// TypeDone defines model for TypeDone.
+type TypeDone struct {
+	// MissingPartitions Only between instances.
+	MissingPartitions []int32 `json:"missing_partitions,omitempty,omitzero"`
+
+	// Outcome repeated: it was so already in all partitions.
+	Outcome TypeDoneOutcome `json:"outcome"`
+	Type    string          `json:"type"`
+}
+
+// TypeDoneOutcome repeated: it was so already in all partitions.
+type TypeDoneOutcome string
+
+// TypePage defines model for TypePage.
+type TypePage struct {
+	MissingPartitions []int32 `json:"missing_partitions,omitempty,omitzero"`
+
+	// Partial Some partitions did not answer.
+	Partial bool `json:"partial"`
+
+	// Partitions How many partitions there are.
+	Partitions int32  `json:"partitions"`
+	Types      []Type `json:"types"`
+}
+
+// TypePaused An operator has paused the workflow's type: what comes waits until it is resumed.
+// Only where one workflow was asked for.
+type TypePaused struct {
+	// By Who it was.
+	By string `json:"by,omitempty,omitzero"`
+
+	// Reason What the operator said.
+	Reason string    `json:"reason,omitempty,omitzero"`
+	Since  time.Time `json:"since"`
+}
+
 // Update An update of a run.
 type Update struct {
 	// Failure The one shape of a failure; see docs/protocol.md.
@@ -568,6 +669,10 @@ type Workflow struct {
 	// Type Workflow type.
 	Type string `json:"type"`
 
+	// TypePaused An operator has paused the workflow's type: what comes waits until it is resumed.
+	// Only where one workflow was asked for.
+	TypePaused *TypePaused `json:"type_paused,omitempty"`
+
 	// UpdatedAt Time of the last turn.
 	UpdatedAt time.Time `json:"updated_at"`
 
@@ -606,6 +711,9 @@ type IdempotencyKey = string
 // JobName defines model for JobName.
 type JobName = string
 
+// Partitions defines model for Partitions.
+type Partitions = []int32
+
 // Reason defines model for Reason.
 type Reason = string
 
@@ -617,6 +725,9 @@ type Wait = string
 
 // WorkflowID defines model for WorkflowID.
 type WorkflowID = string
+
+// WorkflowType defines model for WorkflowType.
+type WorkflowType = string
 
 // Payload defines model for Payload.
 type Payload = interface{}
@@ -725,6 +836,38 @@ type BeatTaskJSONBody = interface{}
 
 // BeatTaskParams defines parameters for BeatTask.
 type BeatTaskParams struct {
+	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
+	// run knows is a repeat and changes nothing, whatever its body.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ListTypesParams defines parameters for ListTypes.
+type ListTypesParams struct {
+	// Partition Only these partitions.
+	Partition Partitions `form:"partition,omitempty" json:"partition,omitempty,omitzero"`
+}
+
+// PauseTypeParams defines parameters for PauseType.
+type PauseTypeParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+
+	// Partition Only these partitions.
+	Partition Partitions `form:"partition,omitempty" json:"partition,omitempty,omitzero"`
+
+	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
+	// run knows is a repeat and changes nothing, whatever its body.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ResumeTypeParams defines parameters for ResumeType.
+type ResumeTypeParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+
+	// Partition Only these partitions.
+	Partition Partitions `form:"partition,omitempty" json:"partition,omitempty,omitzero"`
+
 	// IdempotencyKey Command ID, at most 200 bytes of visible ASCII. A command with an ID that the
 	// run knows is a repeat and changes nothing, whatever its body.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
@@ -1025,6 +1168,15 @@ type ServerInterface interface {
 	// BeatTask Show that an attempt of a task is alive
 	// (POST /v1/tasks/{token}/heartbeat)
 	BeatTask(w http.ResponseWriter, r *http.Request, token string, params BeatTaskParams)
+	// ListTypes Workflow types, and which are paused
+	// (GET /v1/types)
+	ListTypes(w http.ResponseWriter, r *http.Request, params ListTypesParams)
+	// PauseType Pause a workflow type
+	// (POST /v1/types/{type}/pause)
+	PauseType(w http.ResponseWriter, r *http.Request, pType WorkflowType, params PauseTypeParams)
+	// ResumeType Let a paused workflow type go on
+	// (POST /v1/types/{type}/resume)
+	ResumeType(w http.ResponseWriter, r *http.Request, pType WorkflowType, params ResumeTypeParams)
 	// CountWorkflows Count workflows
 	// (GET /v1/workflow-count)
 	CountWorkflows(w http.ResponseWriter, r *http.Request, params CountWorkflowsParams)
@@ -1792,6 +1944,191 @@ func (siw *ServerInterfaceWrapper) BeatTask(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.BeatTask(w, r, token, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTypes operation middleware
+func (siw *ServerInterfaceWrapper) ListTypes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTypesParams
+
+	// ------------- Optional query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "partition", r.URL.Query(), &params.Partition, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "partition"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "partition", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTypes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PauseType operation middleware
+func (siw *ServerInterfaceWrapper) PauseType(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType WorkflowType
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseTypeParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "partition", r.URL.Query(), &params.Partition, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "partition"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "partition", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PauseType(w, r, pType, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeType operation middleware
+func (siw *ServerInterfaceWrapper) ResumeType(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType WorkflowType
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeTypeParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "partition", r.URL.Query(), &params.Partition, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "partition"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "partition", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeType(w, r, pType, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3134,6 +3471,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/fail", wrapper.FailTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/heartbeat", wrapper.BeatTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/partitions/{partition}/store-copy", wrapper.CopyStore)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/types", wrapper.ListTypes)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/types/{type}/pause", wrapper.PauseType)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/types/{type}/resume", wrapper.ResumeType)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/partitions/{partition}/dead-letters", wrapper.ListDeadLetters)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/dead-letters/{id}", wrapper.GetDeadLetter)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/dead-letters/{id}/retry", wrapper.RetryDeadLetter)

@@ -28,10 +28,40 @@ func Contract(t *testing.T, e httpapi.Engine, prefix string) {
 	t.Run("ended run", c.ended)
 	t.Run("update and query", c.update)
 	t.Run("stack, filter and count", c.find)
+	t.Run("paused type", c.types)
 	t.Run("unknown workflow", c.unknown)
 	t.Run("wait ends with its context", c.waitEnds)
 	t.Run("history is dense", c.history)
 	t.Run("list gives every run once", c.list)
+}
+
+// types pauses a type in one partition, and lets it go on.
+func (c contract) types(t *testing.T) {
+	id := c.id(t, "of a paused type")
+	c.submit(t, id, &record.Start{CommandID: id, Type: Greeting, Input: []byte(`{"name":"Ada"}`), Reply: true}, record.OutcomeStarted)
+	p := c.Partition(id)
+	operate := func(op record.Operation, command string, want record.Outcome) {
+		t.Helper()
+		c.submit(t, Greeting, &record.OperateType{Op: op, Type: Greeting, Partition: p, CommandID: c.prefix + command, Reason: "why", By: "me", Reply: true}, want)
+	}
+	look := func(want bool) {
+		t.Helper()
+		run, err := c.Run(context.Background(), id)
+		if err != nil || (run.TypePaused != nil) != want || want && (run.TypePaused.Reason != "why" || run.TypePaused.By != "me") {
+			t.Errorf("the run's type is %+v, paused: want %v (%v)", run.TypePaused, want, err)
+		}
+		rows, err := c.TypeRows(context.Background(), p)
+		if err != nil || len(rows) != 1 || rows[0].Type != Greeting || (rows[0].Paused() != nil) != want {
+			t.Errorf("the partition knows %+v, %v", rows, err)
+		}
+	}
+	operate(record.OperatePause, "1", record.OutcomeApplied)
+	operate(record.OperatePause, "2", record.OutcomeRepeated)
+	look(true)
+	operate(record.OperateResume, "3", record.OutcomeApplied)
+	operate(record.OperateResume, "4", record.OutcomeRepeated)
+	operate(record.OperatePause, "1", record.OutcomeRepeated)
+	look(false)
 }
 
 type contract struct {

@@ -35,7 +35,8 @@ type Cluster struct {
 	lost      int             // so many next replies are lost
 	late      int             // so many next commands are never answered
 	gone      map[string]bool // workflows whose history is dropped
-	changed   chan struct{}   // closed at each change
+	types     map[int32][]record.TypeRow
+	changed   chan struct{} // closed at each change
 	submitted int
 	listen    func(run record.RunRow, e record.HistoryEvent)
 }
@@ -55,7 +56,7 @@ type instance struct {
 func NewCluster(n int32) *Cluster {
 	c := &Cluster{
 		table: topology.TableZero(n), defs: map[string]workflow.Definition{}, owners: make([]int, n), addrs: map[int]string{},
-		workflows: map[string]*instance{}, gone: map[string]bool{}, changed: make(chan struct{}),
+		workflows: map[string]*instance{}, gone: map[string]bool{}, types: map[int32][]record.TypeRow{}, changed: make(chan struct{}),
 		now: record.MillisOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
 	}
 	for _, d := range append(Definitions(), job.Definitions(nil)...) {
@@ -157,8 +158,12 @@ func (e *Engine) Submit(ctx context.Context, workflowID string, command record.B
 	never := false
 	e.c.change(func() {
 		w, ferr := e.find(workflowID)
-		if w == nil && e.c.owners[e.Partition(workflowID)] != e.i {
-			err = ferr
+		p := e.Partition(workflowID)
+		if b, ok := command.(*record.OperateType); ok {
+			p = b.Partition
+		}
+		if w == nil && e.c.owners[p] != e.i {
+			err = fmt.Errorf("partition %d: %w (%w)", p, httpapi.ErrNotOwner, ferr)
 			return
 		}
 		e.c.submitted++
@@ -191,6 +196,8 @@ func (e *Engine) apply(w *instance, workflowID string, command record.Body) reco
 		return e.update(w, workflowID, b)
 	case *record.Cancel:
 		return e.end(w, workflowID, b.CommandID, b.Run, &record.CancelRequested{CommandID: b.CommandID, Reason: b.Reason, By: b.By}, b.Reason)
+	case *record.OperateType:
+		return e.operateType(b)
 	case *record.Redrive:
 		return answer(nil, workflowID, b.CommandID, record.OutcomeNoDeadLetter, "there is no dead letter "+record.DeadLetterID(b.Origin))
 	case *record.Operate:
@@ -300,6 +307,44 @@ func (e *Engine) operate(w *instance, workflowID string, b *record.Operate) reco
 // CopyStore pretends.
 func (e *Engine) CopyStore(_ context.Context, p int32) (string, error) {
 	return fmt.Sprintf("/copies/%d", p), nil
+}
+
+// operateType notes what is done to a type in a partition; no workflow here feels it.
+func (e *Engine) operateType(b *record.OperateType) record.Reply {
+	rows := e.c.types[b.Partition]
+	i := slices.IndexFunc(rows, func(r record.TypeRow) bool { return r.Type == b.Type })
+	paused := i >= 0 && rows[i].Paused() != nil
+	known := i >= 0 && slices.ContainsFunc(rows[i].Acts, func(a record.TypeAct) bool { return a.CommandID == b.CommandID })
+	if known || paused == (b.Op == record.OperatePause) {
+		return answer(nil, b.Type, b.CommandID, record.OutcomeRepeated, "")
+	}
+	act := record.TypeAct{Op: b.Op, At: e.c.now, CommandID: b.CommandID, Reason: b.Reason, By: b.By}
+	if i < 0 {
+		e.c.types[b.Partition] = append(rows, record.TypeRow{Type: b.Type, Acts: []record.TypeAct{act}})
+	} else {
+		rows[i].Acts = append(slices.Clip(rows[i].Acts), act)
+	}
+	return answer(nil, b.Type, b.CommandID, record.OutcomeApplied, "")
+}
+
+// TypeRows are what operateType noted.
+func (e *Engine) TypeRows(_ context.Context, p int32) ([]record.TypeRow, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	if e.c.owners[p] != e.i {
+		return nil, fmt.Errorf("partition %d: %w", p, httpapi.ErrNotOwner)
+	}
+	return slices.Clone(e.c.types[p]), nil
+}
+
+// paused is the pause of a workflow's type. The mutex is held.
+func (e *Engine) paused(workflowID, typ string) *record.TypeAct {
+	for _, r := range e.c.types[e.Partition(workflowID)] {
+		if r.Type == typ {
+			return r.Paused()
+		}
+	}
+	return nil
 }
 
 // DeadLetters are none.
@@ -443,7 +488,11 @@ func (e *Engine) Run(_ context.Context, workflowID string) (httpapi.Run, error) 
 	if err != nil {
 		return httpapi.Run{}, err
 	}
-	return w.run, nil
+	run := w.run
+	if !run.Row.Status.Closed() {
+		run.TypePaused = e.paused(workflowID, run.Row.Type)
+	}
+	return run, nil
 }
 
 // History gives the workflow's only run.

@@ -27,6 +27,9 @@ type Options struct {
 	// WithoutSecrets leaves ${env:...} and ${file:...} unresolved: for a check where the
 	// secrets are not. Such a file's handlers would send empty values.
 	WithoutSecrets bool
+	// CallbackURL is the address of the engine's API, as the APIs reach it, for {$callback}.
+	// Empty: a file that uses it is refused.
+	CallbackURL string
 }
 
 // Decoder walks the nodes of a file and collects all problems.

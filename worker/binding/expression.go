@@ -3,6 +3,7 @@ package binding
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/expr-lang/expr"
@@ -22,12 +23,21 @@ const (
 // it is given, no functions of ours, and not the time: all attempts of a task must
 // make the same request.
 type Expression struct {
-	source  string
-	program *vm.Program
+	source   string
+	program  *vm.Program
+	callback callback // base "": the expression does not see it
 }
 
-// compileExpression compiles the text after "=". vars are the names that it may use.
-func compileExpression(source string, vars types.Map) (Value, error) {
+// compileExpression compiles the text after "=". vars are the names that it may use; where
+// token is one of them, callback is, too, if there is an address for it.
+func compileExpression(source string, vars types.Map, callbackURL string) (Value, error) {
+	if _, ofTask := vars["token"]; !ofTask {
+		callbackURL = ""
+	}
+	if callbackURL != "" {
+		vars = maps.Clone(vars)
+		vars["callback"] = types.String
+	}
 	program, err := expr.Compile(source,
 		expr.Env(vars), expr.MaxNodes(expressionNodesMax),
 		expr.DisableBuiltin("now"))
@@ -36,7 +46,7 @@ func compileExpression(source string, vars types.Map) (Value, error) {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return nil, fmt.Errorf("expression %q: %s", source, first)
 	}
-	return &Expression{source, program}, nil
+	return &Expression{source, program, callback{callbackURL}}, nil
 }
 
 func (e *Expression) String() string { return "= " + e.source }
@@ -46,6 +56,10 @@ func (e *Expression) Eval(s *Scope) (v any, present bool, err error) {
 	vars, err := s.variables()
 	if err != nil {
 		return nil, false, err
+	}
+	if e.callback.base != "" {
+		vars = maps.Clone(vars) // they are the scope's
+		vars["callback"] = e.callback.of(s.Attr["token"])
 	}
 	v, err = machine.Run(e.program, vars)
 	if err != nil {

@@ -50,7 +50,7 @@ func (d *Decoder) Template(n *yaml.Node, key, src string, at Place) Value {
 			d.Problem(n, key, "an expression does not fit here", "Use text with {field} references")
 			return nil
 		}
-		v, err := compileExpression(strings.TrimSpace(source), at.Vars)
+		v, err := compileExpression(strings.TrimSpace(source), at.Vars, d.Options.CallbackURL)
 		if err != nil {
 			d.Problem(n, key, err.Error(), "Expressions are expr-lang (https://expr-lang.org) over "+strings.Join(SortedKeys(at.Vars), ", "))
 			return nil
@@ -88,10 +88,16 @@ func (d *Decoder) Template(n *yaml.Node, key, src string, at Place) Value {
 				d.Problem(n, key, `"{" without "}"`, `Write {{ for a brace`)
 				return nil
 			}
-			r, ok := d.reference(n, key, src[i+1:i+end], at)
+			var v Value
+			ok := false
+			if name := src[i+1 : i+end]; name == "$callback" {
+				v, ok = d.callback(n, key, at)
+			} else {
+				v, ok = d.reference(n, key, name, at)
+			}
 			failed = failed || !ok
 			flush()
-			parts = append(parts, r)
+			parts = append(parts, v)
 			i += end + 1
 		case src[i] == '}':
 			d.Problem(n, key, `"}" without "{"`, `Write }} for a brace`)
