@@ -75,6 +75,10 @@ func Decode(k KafkaRecord) record.Record {
 		}
 		topic, r.Hops = from, hops
 	}
+	if topic == record.TopicEvents && string(w.event) == EventUnreadable {
+		decodeUnreadable(&r, &w) // its key, value and headers are whatever they are
+		return r
+	}
 	if bad := checkRecord(k, &w); bad != nil {
 		r.Body = bad
 		return r

@@ -55,6 +55,7 @@ const (
 	HeaderDeadLetterReason = "od-dl-reason"
 	HeaderDeadLetterOrigin = "od-dl-origin" // <topic>/<partition>/<offset>
 	HeaderDeadLetterAt     = "od-dl-at"     // milliseconds since the epoch
+	HeaderTaskPlace        = "od-dl-task"   // <service>/<partition>/<offset>: of a task record that a worker cannot read
 	HeaderDeadLetterCut    = "od-dl-cut"    // bytes of the original record, where some were cut
 
 	// Of all records.
@@ -85,6 +86,7 @@ const (
 	EventStarted      = "started"
 	EventPending      = "pending"
 	EventHeartbeat    = "heartbeat"
+	EventUnreadable   = "unreadable" // a task record that names no task
 )
 
 // FormatVersion is the highest od-v that this binary reads.
@@ -113,6 +115,7 @@ type wire struct {
 	started, timeout, heartbeat, details   []byte
 	task, attempt, event, operation, key   []byte
 	sending, after, forget                 []byte
+	taskPlace, letterReason                []byte
 	forward, version, proto                []byte
 	reason, by, run, to, no, newKey, again []byte
 	origin, discard, limitKey              []byte
@@ -163,6 +166,10 @@ func readHeaders(hs []record.Header) (w wire) {
 			w.after = v
 		case HeaderForget:
 			w.forget = v
+		case HeaderTaskPlace:
+			w.taskPlace = v
+		case HeaderDeadLetterReason:
+			w.letterReason = v
 		case HeaderEvent:
 			w.event = v
 		case HeaderOperation:

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/workflow"
 )
@@ -133,7 +134,7 @@ func TestTypedHandlerKnowsItsCall(t *testing.T) {
 }
 
 // TestUnreadableRecordsAreReportedAndPassed: one that names its task is answered, one
-// that does not is counted with its origin; neither stops the others.
+// that does not goes whole to the dead letters, and is counted; neither stops the others.
 func TestUnreadableRecordsAreReportedAndPassed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -144,8 +145,12 @@ func TestUnreadableRecordsAreReportedAndPassed(t *testing.T) {
 		e.produce(named, nameless, taskRecord(2, "charge", 0, "2"))
 		skipped := make(chan RecordSkipped, 1)
 		w := e.start("a", Config{Handlers: []Handler{echo("charge")}, Listener: Listener{RecordSkipped: func(r RecordSkipped) { skipped <- r }}})
-		for _, ev := range e.events(2) {
+		for _, ev := range e.events(3) {
 			switch ev.Key {
+			case "":
+				if ev.Kind != codec.EventUnreadable || ev.Value != "\xff" || ev.More != " dl-task="+testService+"/0/1" {
+					t.Errorf("event %+v", ev)
+				}
 			case workflowID(0):
 				if f := ev.failure(t); f.Code != CodeTaskUndecodable || !f.Retryable || !strings.Contains(f.Message, "od-op") {
 					t.Errorf("failure %+v", f)

@@ -32,6 +32,6 @@
 //     reports nothing: the next holder makes the attempt again, with the same key.
 //
 // The worker never decides about a workflow, never writes anything but events, and
-// drops no record: what it cannot read it reports, or counts and logs with its
-// origin.
+// drops no record: what it cannot read it reports, as a failure of the task that it
+// names, or as a dead letter.
 package worker

@@ -144,7 +144,7 @@ func (e *env) events(n int) (out []event) {
 					ev.Task = string(h.Value)
 				case "od-attempt":
 					ev.Attempt = string(h.Value)
-				case "od-sending", "od-after-ms", "od-forget":
+				case "od-sending", "od-after-ms", "od-forget", "od-dl-task":
 					ev.More += " " + strings.TrimPrefix(h.Key, "od-") + "=" + string(h.Value)
 				case "traceparent":
 					ev.Traceparent = string(h.Value)

@@ -45,7 +45,7 @@ type CommitEnded struct {
 const (
 	SkipFinished    = "finished"    // a former holder finished it (W3)
 	SkipRepeated    = "repeated"    // delivered again by the client
-	SkipUndecodable = "undecodable" // it does not even tell its task
+	SkipUndecodable = "undecodable" // it names no task: it is reported for the dead letters
 )
 
 // RecordSkipped says that a record was passed over.

@@ -55,7 +55,7 @@ func (s *service) produce(j *job, call *Call, rec *kgo.Record) {
 			s.finished(j)
 		case errors.Is(err, kgo.ErrClientClosed):
 			s.givenUp(j)
-		case errors.Is(err, kerr.MessageTooLarge) && len(rec.Value) > 1<<10:
+		case errors.Is(err, kerr.MessageTooLarge) && len(rec.Value) > 1<<10 && !call.Task.Run.IsZero():
 			// The topic allows less than F5 says: the result cannot be reported, but that can.
 			go s.report(j, call, nil, tooLarge(call, len(rec.Value)))
 		default:
@@ -81,9 +81,8 @@ func (s *service) sayRefused(call *Call, rec *kgo.Record, err error) {
 	}
 }
 
-// undecodable handles a task record that cannot be read: the engine is told if the
-// record says which task it is; otherwise it is counted and logged with its origin,
-// and passed.
+// undecodable handles a task record that cannot be read: the engine is told. If the record
+// says which task it is, that has failed; otherwise it becomes a dead letter, whole.
 func (s *service) undecodable(j *job, headers []record.Header, reason error) {
 	rec := j.rec
 	var task record.TaskID
@@ -97,12 +96,24 @@ func (s *service) undecodable(j *job, headers []record.Header, reason error) {
 	s.log.Error("task record cannot be read", "topic", rec.Topic, "partition", rec.Partition, "offset", rec.Offset, "reported", named, "err", reason)
 	if id := string(rec.Key); !named || record.CheckWorkflowID(id) != nil {
 		s.worker.cfg.Listener.recordSkipped(RecordSkipped{Service: s.name, Partition: rec.Partition, Offset: rec.Offset, Reason: SkipUndecodable})
-		s.finished(j)
+		s.reportUnreadable(j, headers, reason)
 		return
 	}
 	failure := bound(&record.Failure{Kind: record.FailureWorker, Code: CodeTaskUndecodable, Retryable: true, Message: reason.Error()})
 	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Outcome: OutcomeRetry, Kind: failure.Kind, Code: failure.Code})
 	s.report(j, &Call{Service: s.name, WorkflowID: string(rec.Key), Task: task, Trace: traceOf(headers)}, nil, failure)
+}
+
+// reportUnreadable sends a record that names no task to the dead letters, by way of the
+// engine.
+func (s *service) reportUnreadable(j *job, headers []record.Header, reason error) {
+	at := codec.TaskPlace{Service: s.name, Partition: j.rec.Partition, Offset: j.rec.Offset}
+	out := codec.EncodeUnreadable(at, record.Raw{Key: j.rec.Key, Value: j.rec.Value, Headers: headers}, reason.Error())
+	rec := &kgo.Record{Topic: s.worker.names.Topic(record.TopicEvents), Partition: s.worker.route(string(out.Key)), Key: out.Key, Value: out.Value}
+	for _, h := range out.Headers {
+		rec.Headers = append(rec.Headers, kgo.RecordHeader(h))
+	}
+	s.produce(j, &Call{Service: s.name, WorkflowID: string(out.Key)}, rec)
 }
 
 func recordHeaders(rec *kgo.Record) []record.Header {

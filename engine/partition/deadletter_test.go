@@ -77,3 +77,28 @@ func TestFailedRunsLeaveRoomForRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestATaskRecordGoesWhereThereIsAPartition: the topic may have had more of them, or the
+// place is a foreign worker's invention.
+func TestATaskRecordGoesWhereThereIsAPartition(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 20_000)
+	most := h.p.cfg.Services["pay"]
+	for _, at := range []int32{most - 1, most, 1 << 30} {
+		r := h.record(t, fmt.Sprintf("unreadable pay/%d/17 bytes", at))
+		h.batch(t, func() {
+			if err := h.p.Step(r); err != nil {
+				t.Fatal(err)
+			}
+		})
+		again := h.record(t, "redrive "+record.DeadLetterID(r.Origin))
+		b := h.batch(t, func() {
+			if err := h.p.Step(again); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if b == nil || len(b.Outputs) != 1 || b.Outputs[0].Partition != at%most {
+			t.Errorf("of %d: %+v", at, b)
+		}
+	}
+}

@@ -98,6 +98,9 @@ func (p *Partition) redrive(r *record.Record, c *record.Redrive) error {
 	if c.Edited != nil {
 		raw = *c.Edited
 	}
+	if row.Code == codec.CodeTaskUnreadable {
+		return answer(p.sendTaskAgain(&row, &raw))
+	}
 	p.forgetDeadLetter(&row)
 	again := codec.Decode(codec.KafkaRecord{Topic: row.Origin.Topic, Partition: row.Origin.Partition, Offset: row.Origin.Offset,
 		LeaderEpoch: row.Origin.LeaderEpoch, Timestamp: row.Origin.Timestamp, Key: raw.Key, Value: raw.Value, Headers: raw.Headers})
@@ -105,6 +108,22 @@ func (p *Partition) redrive(r *record.Record, c *record.Redrive) error {
 		return err
 	}
 	return answer(applied)
+}
+
+// sendTaskAgain gives the workers of a service a record once more that one of them could not
+// read.
+func (p *Partition) sendTaskAgain(row *record.DeadLetterRow, raw *record.Raw) machine.Received {
+	at, err := codec.TaskPlaceOf(row.Raw.Headers)
+	if err != nil {
+		return notOffered("dead letter %s does not say where it lay: %v", row.ID(), err)
+	}
+	if r := p.deliverable(at.Service); r != nil {
+		return notOffered("dead letter %s cannot go to service %s again: %s", row.ID(), at.Service, r.Detail)
+	}
+	at.Partition %= p.cfg.Services[at.Service]
+	p.forgetDeadLetter(row)
+	p.output(codec.EncodeTaskAgain(at, raw))
+	return applied
 }
 
 // retryGivenUp retries the run that the dead letter stands for.

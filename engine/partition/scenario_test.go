@@ -326,6 +326,7 @@ func (h *harness) due(t *testing.T) {
 //	cancel|terminate ID REASON [id=COMMAND] [reply]
 //	retry ID [task=N] [newkey], reset ID to=N, pause ID, resume ID [id=COMMAND] [reply]
 //	pausetype|resumetype TYPE [id=COMMAND] [reply]
+//	unreadable SERVICE/PARTITION/OFFSET VALUE
 //	redrive|discard LETTER|ID [edit=INPUT] [reply]
 //	completed ID TASK ATTEMPT RESULT
 //	failed ID TASK ATTEMPT retryable|final
@@ -466,6 +467,14 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "worker", Code: "partition_draining", Retryable: true}}
 	case "token": // an answer by a task token
 		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4]), CommandID: commandID, Reply: true}
+	case "unreadable":
+		place, err := codec.ParseTaskPlace(f[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := codec.EncodeUnreadable(place, record.Raw{Key: []byte("k"), Value: []byte(f[2]), Headers: []record.Header{{Key: "x", Value: []byte("1")}}}, "header od-op is missing")
+		at := codec.Decode(codec.KafkaRecord{Topic: record.TopicEvents, Offset: h.offset, Key: out.Key, Value: out.Value, Headers: out.Headers})
+		return &at
 	case "garbage":
 		r.Body = &record.Undecodable{Code: "header_unknown", Reason: "od-cmd is \"x\""}
 	default:

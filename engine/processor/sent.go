@@ -87,7 +87,7 @@ func (s *sent) launched(b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range b.Outputs {
-		if o := &b.Outputs[i]; o.Topic == record.TopicTasks {
+		if o := &b.Outputs[i]; o.Topic == record.TopicTasks && o.Task > 0 { // not a dead letter's
 			s.tasks[record.TaskID{Run: o.Run, No: o.Task}] = sentTask{o.WorkflowID, o.Service, o.Attempt, o.Sending, b.Now, o.Partition, -1}
 		}
 	}
