@@ -25,6 +25,8 @@ type breaker struct {
 	pause    time.Duration
 	state    breakerState
 	timer    *time.Timer
+	retryAt  time.Time // when the pause is over
+	last     string    // the failure that opened it
 }
 
 type breakerState string
@@ -91,7 +93,9 @@ func (s *service) judge(j *job, f *record.Failure) {
 	}
 	b.state = breakerOpen
 	b.stop()
-	b.timer = time.AfterFunc(max(b.pause, min(f.RetryAfter, breakerPauseMax)), s.halfOpen)
+	wait := max(b.pause, min(f.RetryAfter, breakerPauseMax))
+	b.retryAt, b.last = time.Now().Add(wait), f.Error()
+	b.timer = time.AfterFunc(wait, s.halfOpen)
 	s.setPermits()
 }
 
@@ -128,5 +132,9 @@ func (s *service) setPermits() {
 		limit = 1 // it calls nothing: what is left goes back
 	}
 	s.pool.setDraining(s.active, all)
+	if s.paused && !all {
+		s.pool.setLimit(0)
+		return
+	}
 	s.pool.setLimit(s.breaker.limit(limit))
 }

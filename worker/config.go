@@ -2,11 +2,14 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -55,6 +58,13 @@ type Config struct {
 	// DrainTimeout bounds how long Stop waits for running calls before it cancels
 	// them. Default 20 s, which fits in the 30 s that Kubernetes gives.
 	DrainTimeout time.Duration
+	// Instance names the worker in its row on the topic status. Default: the host's name,
+	// the process's number and a few random letters.
+	Instance string
+	// Build names the binary there.
+	Build string
+	// StatusEvery is how often it writes the row. Default 5s.
+	StatusEvery time.Duration
 	// StartsMax is how many starts may end without a result because the worker died
 	// before the record is reported as a failure instead (W3). Default 5.
 	StartsMax uint32
@@ -89,6 +99,11 @@ func (c Config) WithDefaults() Config {
 	c.HeartbeatInterval = orDuration(c.HeartbeatInterval, time.Second)
 	c.RebalanceTimeout = orDuration(c.RebalanceTimeout, time.Minute)
 	c.DrainTimeout = orDuration(c.DrainTimeout, 20*time.Second)
+	c.StatusEvery = orDuration(c.StatusEvery, 5*time.Second)
+	if c.Instance == "" {
+		host, _ := os.Hostname()
+		c.Instance = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
+	}
 	if c.StartsMax == 0 {
 		c.StartsMax = 5
 	}

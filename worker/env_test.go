@@ -47,6 +47,7 @@ func newEnv(t *testing.T, taskPartitions int32) *env {
 		kfake.SeedTopics(taskPartitions, "t.tasks."+testService),
 		kfake.SeedTopics(1, "t.control"),
 		kfake.SeedTopics(1, "t.cancels"),
+		kfake.SeedTopics(1, "t.status"),
 	)
 	if err != nil {
 		t.Fatal(err)

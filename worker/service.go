@@ -68,6 +68,7 @@ type service struct {
 	before      int32 // as it was before a change that is getting about; 0: there is none
 	parts       map[int32]*partition
 	breaker     breaker
+	paused      bool // by an operator
 	joined      bool
 	refused     int       // results that Kafka refused since it was last said
 	refusedSaid time.Time // when that was

@@ -35,6 +35,7 @@ type Worker struct {
 	services []*service // by name
 	producer *kgo.Client
 	cancels  *cancels
+	status   status
 	control  atomic.Pointer[kafka.Control]
 
 	ctx       context.Context // of fetching: ended first
@@ -86,6 +87,7 @@ func (w *Worker) Start(ctx context.Context) error {
 			w.producer.Close()
 		}
 		w.loops.Wait()
+		w.status.stop(ctx)
 		return err
 	}
 	return nil
@@ -111,12 +113,16 @@ func (w *Worker) start(ctx context.Context) (err error) {
 		return err
 	}
 	w.loops.Go(func() { w.cancels.loop(w.ctx, w) })
+	if err := w.status.start(ctx, w); err != nil {
+		return err
+	}
 	for _, s := range w.services {
 		if err := s.start(ctx); err != nil {
 			return err
 		}
 	}
 	w.loops.Go(w.tableLoop)
+	w.loops.Go(func() { w.status.loop(w.ctx) })
 	return nil
 }
 
@@ -199,6 +205,7 @@ func (w *Worker) Stop(ctx context.Context) error {
 		services.Go(func() { s.stop(ctx) })
 	}
 	services.Wait()
+	w.status.stop(ctx)
 	err := w.producer.Flush(ctx)
 	w.producer.Close()
 	return err
@@ -207,18 +214,22 @@ func (w *Worker) Stop(ctx context.Context) error {
 // ServiceStatus is a moment of one service.
 type ServiceStatus struct {
 	Service     string
-	Joined      bool    // the group gave or refused partitions at least once
-	Partitions  []int32 // held, ascending
-	Permits     int     // of the held partitions (W2)
-	Rate        float64 // calls per second that they carry; 0: no limit
-	RateLimited bool    // queued records wait for the rate
-	Running     int     // calls under way
-	Queued      int     // records that wait for a permit
-	KeyLimited  int     // of the queued those that wait for the turn of their keys
-	Keys        int     // of limits that are remembered
-	Open        int     // records delivered and not finished
-	Paused      int     // partitions that are not fetched (W3)
-	Breaker     string  // closed, open, half-open
+	Joined      bool      // the group gave or refused partitions at least once
+	Partitions  []int32   // held, ascending
+	Permits     int       // of the held partitions (W2)
+	Rate        float64   // calls per second that they carry; 0: no limit
+	RateLimited bool      // queued records wait for the rate
+	Running     int       // calls under way
+	Queued      int       // records that wait for a permit
+	KeyLimited  int       // of the queued those that wait for the turn of their keys
+	Keys        int       // of limits that are remembered
+	Open        int       // records delivered and not finished
+	Paused      int       // partitions that are not fetched (W3)
+	Breaker     string    // closed, open, half-open
+	RetryAt     time.Time // when an open breaker lets the service be asked again
+	LastFailure string    // that opened it
+
+	OperatorPaused bool // an operator has paused the service: nothing is called
 }
 
 // Status gives a moment of each service, by name.
@@ -239,7 +250,10 @@ func (s *service) status() ServiceStatus {
 	if s.rate.Calls > 0 {
 		st.Rate, _ = s.heldRate()
 	}
-	st.Joined, st.Breaker = s.joined, string(s.breaker.state)
+	st.Joined, st.Breaker, st.OperatorPaused = s.joined, string(s.breaker.state), s.paused
+	if s.breaker.state != breakerClosed {
+		st.RetryAt, st.LastFailure = s.breaker.retryAt, s.breaker.last
+	}
 	st.Partitions = slices.Sorted(maps.Keys(s.parts))
 	for _, p := range s.parts {
 		st.Open += p.offsets.open

@@ -75,7 +75,7 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	}
 	log := a.logger(s)
 	cfg := worker.Config{
-		Namespace: s.Namespace, CommitInterval: s.Commit, RebalanceTimeout: s.Rebalance, DrainTimeout: s.Drain, Logger: log,
+		Namespace: s.Namespace, Build: version(), CommitInterval: s.Commit, RebalanceTimeout: s.Rebalance, DrainTimeout: s.Drain, Logger: log,
 	}
 	if s.TokenKey != "" {
 		if cfg.TokenKey, err = os.ReadFile(s.TokenKey); err != nil {
