@@ -313,6 +313,28 @@ func (e *apiEngine) TypeRows(_ context.Context, p int32) ([]record.TypeRow, erro
 	return rows, asAPIError(err)
 }
 
+// Services asks the brokers, and the topic status.
+func (e *apiEngine) Services(ctx context.Context) ([]httpapi.Service, error) {
+	all, err := e.instance.Services(ctx)
+	out := make([]httpapi.Service, len(all))
+	for i, s := range all {
+		out[i] = httpapi.Service{Name: s.Name, Partitions: s.Partitions, Members: s.Members, Lag: s.Lag, Trouble: s.Trouble, Row: s.Row}
+		for _, w := range s.Workers {
+			out[i].Workers = append(out[i].Workers, httpapi.ServiceWorker(w))
+		}
+	}
+	return out, err
+}
+
+// OperateService writes to the topic status.
+func (e *apiEngine) OperateService(ctx context.Context, service string, act record.ServiceAct) (bool, error) {
+	changed, err := e.instance.OperateService(ctx, service, act)
+	if errors.Is(err, processor.ErrServiceUnknown) {
+		err = fmt.Errorf("%w: %w", httpapi.ErrServiceUnknown, err)
+	}
+	return changed, err
+}
+
 // DeadLetters reads a page.
 func (e *apiEngine) DeadLetters(_ context.Context, p int32, after *record.Origin, code string, n int) ([]record.DeadLetterRow, error) {
 	s, ok := e.instance.Store(p)

@@ -103,6 +103,11 @@ func roles() map[string]Role {
 
 		"POST /v1/partitions/{partition}/store-copy": RoleAdmin,
 
+		"GET /v1/services":                   RoleViewer,
+		"GET /v1/services/{service}":         RoleViewer,
+		"POST /v1/services/{service}/pause":  RoleOperator,
+		"POST /v1/services/{service}/resume": RoleOperator,
+
 		"GET /v1/types":                RoleViewer,
 		"POST /v1/types/{type}/pause":  RoleOperator,
 		"POST /v1/types/{type}/resume": RoleOperator,

@@ -19,6 +19,8 @@ var (
 	ErrNotFound = errors.New("no such workflow")
 	// ErrHistoryGone: the run's chunks are dropped (F4), only its summary is left.
 	ErrHistoryGone = errors.New("the history of the run is dropped")
+	// ErrServiceUnknown: no workflow type uses a service of that name.
+	ErrServiceUnknown = errors.New("no workflow type uses the service")
 	// ErrNotOffered: the run is not in a state for what is asked.
 	ErrNotOffered = errors.New("the run is not in a state for it")
 )
@@ -72,6 +74,12 @@ type Engine interface {
 	// TypeRows reads what operators did to workflow types in a partition that this instance
 	// owns. ErrNotOwner.
 	TypeRows(ctx context.Context, partition int32) ([]record.TypeRow, error)
+	// Services says what is known of the services that the workflow types use, by name. Any
+	// instance can.
+	Services(ctx context.Context) ([]Service, error)
+	// OperateService pauses or resumes a service; false: it was so already. Any instance can.
+	// ErrServiceUnknown.
+	OperateService(ctx context.Context, service string, act record.ServiceAct) (changed bool, err error)
 	// DeadLetters reads up to n dead letters of a partition that this instance owns, behind
 	// one if it is not nil, with a code if it is not empty. ErrNotOwner.
 	DeadLetters(ctx context.Context, partition int32, after *record.Origin, code string, n int) ([]record.DeadLetterRow, error)
@@ -82,6 +90,24 @@ type Engine interface {
 	// WaitClosed returns nil when the workflow's current run is closed, at once if it
 	// is; ctx's error when ctx ends first. ErrNotOwner, ErrNotFound.
 	WaitClosed(ctx context.Context, workflowID string) error
+}
+
+// Service is what is known of a service of tasks.
+type Service struct {
+	Name       string
+	Partitions int32   // of its topic
+	Members    int     // of its group; -1: not known
+	Lag        []int64 // by partition: tasks behind what its group has committed, at most; -1: not known
+	Trouble    string  // why something is not known
+	Workers    []ServiceWorker
+	Row        record.ServiceRow // what operators did
+}
+
+// ServiceWorker is what a worker of a service says of itself.
+type ServiceWorker struct {
+	Instance, Build string
+	Age             time.Duration
+	record.WorkerService
 }
 
 // Run is a workflow's current run as its rows have it.

@@ -89,7 +89,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 // a flag or an argument.
 func exitOf(err error) int {
 	switch code := client.Code(err); code {
-	case api.CodeWorkflowNotFound, api.CodeDeadLetterNotFound, api.CodeHistoryGone:
+	case api.CodeWorkflowNotFound, api.CodeDeadLetterNotFound, api.CodeServiceNotFound, api.CodeHistoryGone:
 		return exitNotFound
 	case api.CodeUnavailable, api.CodePartitionUnavailable, api.CodeInternal, api.CodeNotOwner, client.CodeUnreachable:
 		return exitUnavailable
@@ -139,7 +139,7 @@ Environment: ODRADEK_SERVER, ODRADEK_TOKEN or ODRADEK_TOKEN_FILE, NO_COLOR.`,
 		}
 		return usagef("--output is %q: use table, json or jsonl", a.output)
 	}
-	root.AddCommand(a.workflows(), a.tasks(), a.types(), a.schedules(), a.jobs(), a.deadLetters(), a.store(), a.vet())
+	root.AddCommand(a.workflows(), a.tasks(), a.types(), a.services(), a.schedules(), a.jobs(), a.deadLetters(), a.store(), a.vet())
 	return root
 }
 

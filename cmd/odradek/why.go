@@ -13,7 +13,7 @@ import (
 
 // reason is one thing because of which a run is where it is.
 type reason struct {
-	What   string `json:"what"`             // paused, stuck, waits, task, timer, child, inputs, failed, closed
+	What   string `json:"what"`             // paused, stuck, waits, task, service, timer, child, inputs, failed, closed
 	Detail string `json:"detail"`           // for people
 	Do     string `json:"do,omitempty"`     // what can be done
 	Source string `json:"source,omitempty"` // line of the code that waits
@@ -95,6 +95,7 @@ func (a *app) reasons(ctx context.Context, c *client.HTTP, w *client.Workflow) (
 		}
 		out = append(out, r)
 	}
+	out = append(out, a.serviceReasons(ctx, c, p.Tasks)...)
 	for _, t := range p.Timers {
 		out = append(out, reason{What: "timer", Detail: "due " + moment(t.Due)})
 	}
@@ -103,6 +104,33 @@ func (a *app) reasons(ctx context.Context, c *client.HTTP, w *client.Workflow) (
 	}
 	if p.Inputs > 0 {
 		out = append(out, reason{What: "inputs", Detail: fmt.Sprintf("%d wait until it goes on", p.Inputs)})
+	}
+	return out
+}
+
+// serviceReasons say what holds up the services that the run's tasks wait for.
+func (a *app) serviceReasons(ctx context.Context, c *client.HTTP, tasks []api.PendingTask) (out []reason) {
+	asked := map[string]bool{"": true} // local tasks
+	for i := range tasks {
+		name := tasks[i].Service
+		if asked[name] {
+			continue
+		}
+		asked[name] = true
+		s, err := c.Service(ctx, name)
+		if err != nil {
+			continue // an older engine, or the brokers are away: the rest is known
+		}
+		r := reason{What: "service", Detail: fmt.Sprintf("%s: %s tasks wait in all, %s workers", name, count(s.Lag), count(s.Members))}
+		for _, text := range holdups(&s) {
+			r.Detail += "; " + text
+		}
+		if s.Paused {
+			r.Do = "odradek service resume " + name
+		} else {
+			r.Do = "odradek service show " + name
+		}
+		out = append(out, r)
 	}
 	return out
 }

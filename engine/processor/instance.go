@@ -28,6 +28,7 @@ type Instance struct {
 	group    *group
 	balancer *balancer
 	owners   *owners
+	services servicesLook
 	restore  chan struct{} // holds a token per lane that restores
 	hung     atomic.Int64
 	failed   chan error

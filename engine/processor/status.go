@@ -47,6 +47,9 @@ type owners struct {
 	mu        sync.Mutex
 	rows      map[int32]OwnerRow
 	instances map[string]InstanceRow
+	workers   map[string]workerSeen
+	services  map[string]record.ServiceRow
+	newest    time.Time     // time of the newest record of the topic
 	seen      chan struct{} // closed when our own row has been read
 	skew      time.Duration // of our clock ahead of the broker's append time
 }
@@ -55,6 +58,7 @@ func newOwners(cfg *Config, names *topicNames) *owners {
 	return &owners{
 		cfg: cfg, topic: names.topics[record.TopicStatus],
 		rows: map[int32]OwnerRow{}, instances: map[string]InstanceRow{}, seen: make(chan struct{}),
+		workers: map[string]workerSeen{}, services: map[string]record.ServiceRow{},
 	}
 }
 
@@ -111,6 +115,11 @@ func (o *owners) read(life context.Context, cl *kgo.Client) {
 func (o *owners) row(r *kgo.Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if r.Timestamp.After(o.newest) {
+		o.newest = r.Timestamp
+	}
+	o.takeWorker(r)
+	o.takeService(r)
 	key := string(r.Key)
 	switch {
 	case strings.HasPrefix(key, ownerKey):

@@ -89,6 +89,63 @@ func (e PendingChildClosePolicy) Valid() bool {
 	}
 }
 
+// Defines values for ServiceActOperation.
+const (
+	ServiceActOperationPause  ServiceActOperation = "pause"
+	ServiceActOperationResume ServiceActOperation = "resume"
+)
+
+// Valid indicates whether the value is a known member of the ServiceActOperation enum.
+func (e ServiceActOperation) Valid() bool {
+	switch e {
+	case ServiceActOperationPause:
+		return true
+	case ServiceActOperationResume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceDoneOutcome.
+const (
+	ServiceDoneOutcomeApplied  ServiceDoneOutcome = "applied"
+	ServiceDoneOutcomeRepeated ServiceDoneOutcome = "repeated"
+)
+
+// Valid indicates whether the value is a known member of the ServiceDoneOutcome enum.
+func (e ServiceDoneOutcome) Valid() bool {
+	switch e {
+	case ServiceDoneOutcomeApplied:
+		return true
+	case ServiceDoneOutcomeRepeated:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceWorkerBreaker.
+const (
+	ServiceWorkerBreakerClosed   ServiceWorkerBreaker = "closed"
+	ServiceWorkerBreakerHalfOpen ServiceWorkerBreaker = "half-open"
+	ServiceWorkerBreakerOpen     ServiceWorkerBreaker = "open"
+)
+
+// Valid indicates whether the value is a known member of the ServiceWorkerBreaker enum.
+func (e ServiceWorkerBreaker) Valid() bool {
+	switch e {
+	case ServiceWorkerBreakerClosed:
+		return true
+	case ServiceWorkerBreakerHalfOpen:
+		return true
+	case ServiceWorkerBreakerOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignalledOutcome.
 const (
 	SignalledOutcomeApplied  SignalledOutcome = "applied"
@@ -139,16 +196,16 @@ func (e Status) Valid() bool {
 
 // Defines values for TypeActOperation.
 const (
-	Pause  TypeActOperation = "pause"
-	Resume TypeActOperation = "resume"
+	TypeActOperationPause  TypeActOperation = "pause"
+	TypeActOperationResume TypeActOperation = "resume"
 )
 
 // Valid indicates whether the value is a known member of the TypeActOperation enum.
 func (e TypeActOperation) Valid() bool {
 	switch e {
-	case Pause:
+	case TypeActOperationPause:
 		return true
-	case Resume:
+	case TypeActOperationResume:
 		return true
 	default:
 		return false
@@ -479,6 +536,103 @@ type ResetPreview struct {
 	WorkflowID string `json:"workflow_id"`
 }
 
+// Service defines model for Service.
+type Service struct {
+	// Acts What operators did to it, the last 16, oldest first.
+	Acts []ServiceAct `json:"acts,omitempty,omitzero"`
+
+	// Lag Tasks behind what the group has committed: some of them may be done. Absent where the brokers do not tell.
+	Lag *int64 `json:"lag,omitempty"`
+
+	// Members Of its consumer group. Absent where the brokers do not tell.
+	Members *int `json:"members,omitempty"`
+
+	// Partitions Of its topic of tasks.
+	Partitions int32 `json:"partitions"`
+
+	// Paused By an operator.
+	Paused  bool   `json:"paused"`
+	Service string `json:"service"`
+
+	// Trouble Why something is absent.
+	Trouble string `json:"trouble,omitempty,omitzero"`
+
+	// Workers Those that have told of themselves in the last 30 seconds.
+	Workers []ServiceWorker `json:"workers,omitempty,omitzero"`
+}
+
+// ServiceAct defines model for ServiceAct.
+type ServiceAct struct {
+	At        time.Time           `json:"at"`
+	By        string              `json:"by,omitempty,omitzero"`
+	Operation ServiceActOperation `json:"operation"`
+	Reason    string              `json:"reason,omitempty,omitzero"`
+}
+
+// ServiceActOperation defines model for ServiceAct.Operation.
+type ServiceActOperation string
+
+// ServiceDone defines model for ServiceDone.
+type ServiceDone struct {
+	// Outcome repeated: it was so already.
+	Outcome ServiceDoneOutcome `json:"outcome"`
+	Service string             `json:"service"`
+}
+
+// ServiceDoneOutcome repeated: it was so already.
+type ServiceDoneOutcome string
+
+// ServicePage defines model for ServicePage.
+type ServicePage struct {
+	Services []Service `json:"services"`
+}
+
+// ServiceWorker defines model for ServiceWorker.
+type ServiceWorker struct {
+	// AgeMs Of what it says.
+	AgeMs    int64                `json:"age_ms"`
+	Breaker  ServiceWorkerBreaker `json:"breaker"`
+	Build    string               `json:"build,omitempty,omitzero"`
+	Instance string               `json:"instance"`
+
+	// KeyLimited Tasks that wait for the turn of their keys.
+	KeyLimited int `json:"key_limited,omitempty,omitzero"`
+
+	// Keys Keys with limits of their own.
+	Keys int `json:"keys,omitempty,omitzero"`
+
+	// LastFailure The one that opened the breaker.
+	LastFailure string `json:"last_failure,omitempty,omitzero"`
+
+	// Open Tasks that it has and not finished.
+	Open int `json:"open"`
+
+	// Partitions Task partitions that it has.
+	Partitions []int32 `json:"partitions"`
+
+	// Paused It has heard that the service is paused.
+	Paused bool `json:"paused,omitempty,omitzero"`
+
+	// Permits Calls that may run at the same time.
+	Permits int `json:"permits"`
+
+	// Queued Tasks that wait for a permit.
+	Queued int `json:"queued"`
+
+	// Rate Calls a second; absent if there is no limit.
+	Rate float64 `json:"rate,omitempty,omitzero"`
+
+	// RateLimited Tasks wait for the rate.
+	RateLimited bool `json:"rate_limited,omitempty,omitzero"`
+
+	// RetryAt When an open breaker lets the service be asked again.
+	RetryAt time.Time `json:"retry_at,omitempty,omitzero"`
+	Running int       `json:"running"`
+}
+
+// ServiceWorkerBreaker defines model for ServiceWorker.Breaker.
+type ServiceWorkerBreaker string
+
 // Signalled defines model for Signalled.
 type Signalled struct {
 	Outcome    SignalledOutcome `json:"outcome"`
@@ -720,6 +874,9 @@ type Reason = string
 // Run defines model for Run.
 type Run = string
 
+// ServiceName defines model for ServiceName.
+type ServiceName = string
+
 // Wait Example: 30s
 type Wait = string
 
@@ -812,6 +969,18 @@ type ListDeadLettersParams struct {
 
 	// Limit Page size; what is above 1000 counts as 1000.
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
+// PauseServiceParams defines parameters for PauseService.
+type PauseServiceParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
+// ResumeServiceParams defines parameters for ResumeService.
+type ResumeServiceParams struct {
+	// Reason Why, for people; at most 1 KB.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
 }
 
 // CompleteTaskJSONBody defines parameters for CompleteTask.
@@ -1159,6 +1328,18 @@ type ServerInterface interface {
 	// CopyStore Copy a partition's store
 	// (POST /v1/partitions/{partition}/store-copy)
 	CopyStore(w http.ResponseWriter, r *http.Request, partition int32)
+	// ListServices Services of tasks, with their workers
+	// (GET /v1/services)
+	ListServices(w http.ResponseWriter, r *http.Request)
+	// GetService A service of tasks, with its workers
+	// (GET /v1/services/{service})
+	GetService(w http.ResponseWriter, r *http.Request, service ServiceName)
+	// PauseService Pause a service
+	// (POST /v1/services/{service}/pause)
+	PauseService(w http.ResponseWriter, r *http.Request, service ServiceName, params PauseServiceParams)
+	// ResumeService Let a paused service go on
+	// (POST /v1/services/{service}/resume)
+	ResumeService(w http.ResponseWriter, r *http.Request, service ServiceName, params ResumeServiceParams)
 	// CompleteTask Complete a task from outside
 	// (POST /v1/tasks/{token}/complete)
 	CompleteTask(w http.ResponseWriter, r *http.Request, token string, params CompleteTaskParams)
@@ -1794,6 +1975,130 @@ func (siw *ServerInterfaceWrapper) CopyStore(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CopyStore(w, r, partition)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServices operation middleware
+func (siw *ServerInterfaceWrapper) ListServices(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServices(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetService operation middleware
+func (siw *ServerInterfaceWrapper) GetService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", r.PathValue("service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetService(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PauseService operation middleware
+func (siw *ServerInterfaceWrapper) PauseService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", r.PathValue("service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseServiceParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PauseService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeService operation middleware
+func (siw *ServerInterfaceWrapper) ResumeService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", r.PathValue("service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeServiceParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeService(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3471,6 +3776,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/fail", wrapper.FailTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tasks/{token}/heartbeat", wrapper.BeatTask)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/partitions/{partition}/store-copy", wrapper.CopyStore)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/services", wrapper.ListServices)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/services/{service}", wrapper.GetService)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/services/{service}/pause", wrapper.PauseService)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/services/{service}/resume", wrapper.ResumeService)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/types", wrapper.ListTypes)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/types/{type}/pause", wrapper.PauseType)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/types/{type}/resume", wrapper.ResumeType)

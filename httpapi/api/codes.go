@@ -22,6 +22,7 @@ const (
 	CodeTaskClosed           Code = "task_closed"
 	CodeOperationNotOffered  Code = "operation_not_offered"
 	CodeDeadLetterNotFound   Code = "dead_letter_not_found"
+	CodeServiceNotFound      Code = "service_not_found"
 	CodePayloadInvalid       Code = "payload_invalid"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeHistoryGone          Code = "history_gone"
@@ -62,6 +63,7 @@ func Problems() []ProblemType {
 		{CodeTaskClosed, http.StatusConflict, false, "Nobody waits for the task any more", "It is done, failed for good or cancelled, another attempt is open, or the run is closed."},
 		{CodeOperationNotOffered, http.StatusConflict, false, "The run is not in a state for this", "The detail says what it is, and what can be done instead."},
 		{CodeDeadLetterNotFound, http.StatusNotFound, false, "No such dead letter", "It was taken in once more or discarded, or was never there."},
+		{CodeServiceNotFound, http.StatusNotFound, false, "No such service", "The detail names the services that the workflow types of this engine use."},
 		{CodePayloadInvalid, http.StatusUnprocessableEntity, false, "The payload does not fit its type", "The detail names the field."},
 		{CodePayloadTooLarge, http.StatusRequestEntityTooLarge, false, "The payload is too large", "Store it elsewhere and send a reference; `size` and `limit` are in bytes."},
 		{CodeHistoryGone, http.StatusGone, false, "The history is dropped", "The result is still there; the topic `<ns>.history` may have the history."},

@@ -36,6 +36,7 @@ type Cluster struct {
 	late      int             // so many next commands are never answered
 	gone      map[string]bool // workflows whose history is dropped
 	types     map[int32][]record.TypeRow
+	payment   record.ServiceRow
 	changed   chan struct{} // closed at each change
 	submitted int
 	listen    func(run record.RunRow, e record.HistoryEvent)
@@ -335,6 +336,39 @@ func (e *Engine) TypeRows(_ context.Context, p int32) ([]record.TypeRow, error) 
 		return nil, fmt.Errorf("partition %d: %w", p, httpapi.ErrNotOwner)
 	}
 	return slices.Clone(e.c.types[p]), nil
+}
+
+// Payment is the service that the workflow types of an Engine use.
+const Payment = "payment"
+
+// Services are Payment, which has a worker whose breaker is open.
+func (e *Engine) Services(context.Context) ([]httpapi.Service, error) {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	row := e.c.payment
+	row.Acts = slices.Clone(row.Acts)
+	return []httpapi.Service{{
+		Name: Payment, Partitions: 2, Members: 1, Lag: []int64{3, 4}, Row: row,
+		Workers: []httpapi.ServiceWorker{{Instance: "pod-1", Build: "v1", Age: time.Second, WorkerService: record.WorkerService{
+			Service: Payment, Partitions: []int32{0, 1}, Permits: 4, Running: 1, Queued: 2, Open: 3, Rate: 2.5, RateLimited: true, Keys: 5, KeyLimited: 6,
+			Breaker: "open", RetryAt: record.MillisOf(time.Date(2026, 1, 1, 0, 0, 9, 0, time.UTC)), LastFailure: "network/no_answer: nobody is there", Paused: row.Paused,
+		}}},
+	}}, nil
+}
+
+// OperateService notes what is done to Payment.
+func (e *Engine) OperateService(_ context.Context, service string, act record.ServiceAct) (bool, error) {
+	if service != Payment {
+		return false, fmt.Errorf("%w %q; they use %s", httpapi.ErrServiceUnknown, service, Payment)
+	}
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	if e.c.payment.Paused == act.Paused {
+		return false, nil
+	}
+	act.At = record.MillisOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	e.c.payment.Paused, e.c.payment.Acts = act.Paused, append(e.c.payment.Acts, act)
+	return true, nil
 }
 
 // paused is the pause of a workflow's type. The mutex is held.
