@@ -17,6 +17,7 @@ import (
 
 	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/internal/pulse"
+	"github.com/odradek/odradek/internal/telemetry"
 	"github.com/odradek/odradek/worker"
 	"github.com/odradek/odradek/worker/binding"
 	"github.com/odradek/odradek/worker/bindings"
@@ -100,14 +101,20 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	}
 	defer live.Close()
 	cfg.Handlers, cfg.Services = live.Handlers()
-	m := newMetrics(cfg.Handlers)
-	cfg.Listener = m.listener()
+	tasks := make([]string, len(cfg.Handlers))
+	for i, h := range cfg.Handlers {
+		tasks[i] = h.Service + "." + h.Operation
+	}
+	m := telemetry.NewWorker(log, version(), tasks)
+	cfg.Listener = m.Listener()
+	cfg.Kafka = append(cfg.Kafka, kafka.Count(m.Kafka))
 	alive := pulse.New(pulseLate, nil)
 	cfg.Listener.Beat, cfg.Listener.End = alive.Beat, alive.End
 	w, err := worker.New(cfg)
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
+	m.Watch(w.Status)
 	var adm *admin
 	address := ""
 	if s.Admin != "" {
@@ -141,7 +148,7 @@ func (a *app) serve(ctx context.Context, config string, flags map[string]string)
 	a.reload(ctx, watched{path: config, opts: binding.Options{CallbackURL: s.Callback}, file: file, live: live, log: log})
 	log.Info("worker stops", "drain_timeout", s.Drain)
 	if adm != nil {
-		adm.stopping.Store(true)
+		adm.Stopping()
 	}
 	if err := w.Stop(context.WithoutCancel(ctx)); err != nil {
 		log.Warn("not all was reported in time; the group redelivers it", "err", err)

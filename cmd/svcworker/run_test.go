@@ -23,6 +23,7 @@ import (
 
 	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/internal/pulse"
+	"github.com/odradek/odradek/internal/telemetry"
 	"github.com/odradek/odradek/record"
 	"github.com/odradek/odradek/topology"
 )
@@ -47,7 +48,7 @@ type broker struct {
 func newBroker(t *testing.T) *broker {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second),
-		kfake.SeedTopics(2, "odradek.events", "odradek.tasks.payment"), kfake.SeedTopics(1, "odradek.control", "odradek.cancels"))
+		kfake.SeedTopics(2, "odradek.events", "odradek.tasks.payment"), kfake.SeedTopics(1, "odradek.control", "odradek.cancels", "odradek.status"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func TestRunServesUntilTheSignal(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/livez": "ok", "/readyz": "ok", "/status": `"Service": "payment"`,
-		"/metrics": "odradek_worker_calls_total{service=\"payment\",task=\"request\",outcome=\"completed\"} 20\n",
+		"/metrics": "odradek_worker_calls_total{outcome=\"completed\",service=\"payment\",task=\"request\"} 20\n",
 	} {
 		if got := get(t, "http://"+admin+path); !strings.Contains(got, want) {
 			t.Errorf("%s answers\n%s\nwithout %q", path, got, want)
@@ -239,7 +240,7 @@ func TestLiveIsATickingLoop(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	p := pulse.New(pulseLate, func() time.Time { return now })
-	a, err := newAdmin("127.0.0.1:0", nil, nil, p)
+	a, err := newAdmin("127.0.0.1:0", nil, telemetry.NewWorker(nil, "v1", nil), p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/worker"
 )
 
@@ -26,6 +27,7 @@ type Worker struct {
 	skipped *prometheus.CounterVec
 	call    *prometheus.HistogramVec
 	commit  *prometheus.HistogramVec
+	kafka   func(kafka.Request)
 	status  atomic.Pointer[func() []worker.ServiceStatus]
 }
 
@@ -40,6 +42,7 @@ func NewWorker(log *slog.Logger, version string, tasks []string) *Worker {
 		skipped: r.counter("records_skipped_total", "Task records that were not started: finished by a former holder, repeated, undecodable.", "service", "reason"),
 		call:    r.histogram("call_seconds", "Duration of attempts.", callBuckets, "service", "task"),
 		commit:  r.histogram("commit_seconds", "Duration of commits of offsets.", laneBuckets, "service"),
+		kafka:   kafkaRequests(r),
 	}
 	r.build().WithLabelValues(version).Set(1)
 	for _, t := range tasks {
@@ -57,6 +60,9 @@ func (w *Worker) Listener() worker.Listener {
 // Watch says where gauges of the services are read at scrape time:
 // (*worker.Worker).Status.
 func (w *Worker) Watch(status func() []worker.ServiceStatus) { w.status.Store(&status) }
+
+// Kafka counts a request to Kafka: kafka.Count.
+func (w *Worker) Kafka(r kafka.Request) { w.kafka(r) }
 
 // Handler serves the metrics.
 func (w *Worker) Handler() http.Handler { return w.reg.handler() }
@@ -103,8 +109,9 @@ func WorkerReady(services []worker.ServiceStatus) error {
 
 // services reads gauges of services at scrape time.
 type services struct {
-	status                                                        *atomic.Pointer[func() []worker.ServiceStatus]
-	partitions, paused, breaker, permits, running, queued, opened *prometheus.Desc
+	status                                               *atomic.Pointer[func() []worker.ServiceStatus]
+	partitions, full, paused, breaker, permits, running  *prometheus.Desc
+	queued, opened, rate, rateLimited, keys, keysLimited *prometheus.Desc
 }
 
 func newServices(r registry, status *atomic.Pointer[func() []worker.ServiceStatus]) *services {
@@ -112,17 +119,23 @@ func newServices(r registry, status *atomic.Pointer[func() []worker.ServiceStatu
 		status:     status,
 		partitions: r.desc("partitions", "Task partitions that this worker holds.", "service"),
 		breaker:    r.desc("breaker_open", "1: the service is down, its tasks wait, and it is asked now and then.", "service"),
-		paused:     r.desc("paused_partitions", "Of them not fetched, because the commit's metadata is full.", "service"),
+		full:       r.desc("paused_partitions", "Of them not fetched, because the commit's metadata is full.", "service"),
+		paused:     r.desc("paused", "1: an operator has paused the service, its tasks wait.", "service"),
 		permits:    r.desc("permits", "Calls that may run at the same time.", "service"),
 		running:    r.desc("running_calls", "Calls under way.", "service"),
 		queued:     r.desc("queued_records", "Records that wait for a permit.", "service"),
 		opened:     r.desc("open_records", "Records delivered and not finished.", "service"),
+
+		rate:        r.desc("rate_calls_per_second", "Calls that may begin in a second; absent: no limit.", "service"),
+		rateLimited: r.desc("rate_limited", "1: queued records wait for the rate.", "service"),
+		keys:        r.desc("keys", "Keys of limits that are remembered.", "service"),
+		keysLimited: r.desc("key_limited_records", "Of the queued records those that wait for the turn of their keys.", "service"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *services) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.partitions, s.paused, s.breaker, s.permits, s.running, s.queued, s.opened} {
+	for _, d := range []*prometheus.Desc{s.partitions, s.full, s.paused, s.breaker, s.permits, s.running, s.queued, s.opened, s.rate, s.rateLimited, s.keys, s.keysLimited} {
 		ch <- d
 	}
 }
@@ -134,19 +147,29 @@ func (s *services) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, v := range (*status)() {
-		set := func(d *prometheus.Desc, n int) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), v.Service)
+		set := func(d *prometheus.Desc, n float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, n, v.Service)
 		}
-		set(s.partitions, len(v.Partitions))
-		set(s.paused, v.Paused)
-		down := 0
-		if v.Breaker == "open" || v.Breaker == "half-open" {
-			down = 1
+		is := func(d *prometheus.Desc, yes bool) {
+			n := 0.0
+			if yes {
+				n = 1
+			}
+			set(d, n)
 		}
-		set(s.breaker, down)
-		set(s.permits, v.Permits)
-		set(s.running, v.Running)
-		set(s.queued, v.Queued)
-		set(s.opened, v.Open)
+		set(s.partitions, float64(len(v.Partitions)))
+		set(s.full, float64(v.Paused))
+		is(s.paused, v.OperatorPaused)
+		is(s.breaker, v.Breaker == "open" || v.Breaker == "half-open")
+		set(s.permits, float64(v.Permits))
+		set(s.running, float64(v.Running))
+		set(s.queued, float64(v.Queued))
+		set(s.opened, float64(v.Open))
+		if v.Rate > 0 {
+			set(s.rate, v.Rate)
+		}
+		is(s.rateLimited, v.RateLimited)
+		set(s.keys, float64(v.Keys))
+		set(s.keysLimited, float64(v.KeyLimited))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/odradek/odradek/internal/kafka"
 	"github.com/odradek/odradek/worker"
 )
 
@@ -18,15 +19,16 @@ func fullWorker(log *slog.Logger) *Worker {
 	l.CommitEnded(worker.CommitEnded{Service: "card", Partitions: 2, Duration: time.Second})
 	l.CommitEnded(worker.CommitEnded{Service: "card", Err: errText})
 	l.RecordSkipped(worker.RecordSkipped{Service: "card", Reason: worker.SkipRepeated})
+	w.Kafka(kafka.Request{Name: "fetch", Failed: true})
 	w.Watch(func() []worker.ServiceStatus {
-		return []worker.ServiceStatus{{Service: "card", Joined: true, Partitions: []int32{1, 2}, Permits: 3, Running: 4, Queued: 5, Open: 6, Paused: 7}}
+		return []worker.ServiceStatus{{Service: "card", Joined: true, Partitions: []int32{1, 2}, Permits: 3, Running: 4, Queued: 5, Open: 6, Paused: 7, OperatorPaused: true, Breaker: "open", Rate: 2.5, RateLimited: true, Keys: 8, KeyLimited: 9}}
 	})
 	return w
 }
 
 func TestWorkerNames(t *testing.T) {
 	t.Parallel()
-	checkNames(t, fullWorker(nil).reg, "worker")
+	checkNames(t, fullWorker(nil).reg, "worker|kafka")
 }
 
 func TestWorkerValues(t *testing.T) {
@@ -46,6 +48,13 @@ func TestWorkerValues(t *testing.T) {
 		`odradek_worker_queued_records{service="card"} 5`,
 		`odradek_worker_open_records{service="card"} 6`,
 		`odradek_worker_paused_partitions{service="card"} 7`,
+		`odradek_worker_paused{service="card"} 1`,
+		`odradek_worker_breaker_open{service="card"} 1`,
+		`odradek_worker_rate_calls_per_second{service="card"} 2.5`,
+		`odradek_worker_rate_limited{service="card"} 1`,
+		`odradek_worker_keys{service="card"} 8`,
+		`odradek_worker_key_limited_records{service="card"} 9`,
+		`odradek_kafka_requests_total{request="fetch"} 1`,
 		`odradek_worker_info{version="v1"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
