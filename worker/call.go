@@ -41,6 +41,11 @@ func (s *service) work(j *job) (called bool) {
 		s.finished(j)
 		return false
 	}
+	if time.Since(j.rec.Timestamp) > taskOld {
+		end()
+		s.askWhetherWanted(j, call)
+		return false
+	}
 	if j.back {
 		end()
 		s.goBack(j, call)
@@ -91,6 +96,20 @@ func (s *service) work(j *job) (called bool) {
 	fault.At(fault.WorkerResult)
 	s.report(j, call, result, failure)
 	return called
+}
+
+// taskOld is the age from which on a task may have been cancelled without our knowing: an hour
+// less than what Kafka keeps of cancelled tasks (topology), for clocks that differ.
+const taskOld = 7*24*time.Hour - time.Hour
+
+// askWhetherWanted gives a task back to the engine, which knows: it drops the answer if nobody
+// waits for the task, and else sends it again with the time of today (W6).
+func (s *service) askWhetherWanted(j *job, call *Call) {
+	s.worker.cfg.Listener.callEnded(CallEnded{Service: s.name, Operation: call.Operation, Outcome: OutcomeRetry, Kind: record.FailureWorker, Code: CodeTaskOld})
+	s.report(j, call, nil, &record.Failure{
+		Kind: record.FailureWorker, Code: CodeTaskOld, Retryable: true, RetryAfter: backAfter(call.Attempt),
+		Message: fmt.Sprintf("the record of the task is from %s, longer ago than cancelled tasks are known: it comes again if it is still wanted", j.rec.Timestamp.UTC().Format(time.RFC3339)),
+	})
 }
 
 // goBack gives a task whose key has no turn back to the engine, which waits instead: not an

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -95,4 +98,41 @@ func TestCancelsAreBounded(t *testing.T) {
 			t.Errorf("task %d may be called: %v", no, ok)
 		}
 	}
+}
+
+// TestAnOldTaskIsAskedFor: what is known of cancelled tasks does not reach back to it, so it is
+// not called until the engine has sent it once more (W6).
+func TestAnOldTaskIsAskedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnv(t, 1)
+		e.put(1, "charge", 1) // 0
+		time.Sleep(taskOld / 2)
+		e.put(1, "charge", 1) // 1
+		time.Sleep(taskOld/2 + time.Minute)
+		e.put(1, "charge", 1) // 2
+		var mu sync.Mutex
+		var called []string
+		e.start("a", Config{Handlers: []Handler{HandleRaw(testService, "charge", func(_ context.Context, c *Call) ([]byte, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			called = append(called, string(c.Input))
+			return c.Input, nil
+		})}})
+		for _, ev := range e.events(3) {
+			switch {
+			case ev.Key == workflowID(0):
+				if ev.Kind != "failed" || !strings.Contains(ev.Value, CodeTaskOld) || !strings.Contains(ev.Value, `"retryable":true`) {
+					t.Errorf("the old task gives %+v", ev)
+				}
+			case ev.Kind != "completed":
+				t.Errorf("a task that is not old gives %+v", ev)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if slices.Sort(called); !slices.Equal(called, []string{"1", "2"}) {
+			t.Errorf("%v were called", called)
+		}
+	})
 }

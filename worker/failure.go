@@ -20,6 +20,10 @@ const (
 	// CodeKeyLimited (kind worker): too many tasks wait for the turns of their keys
 	// (Service.PerKey). Retryable; spends no attempt.
 	CodeKeyLimited = "key_limited"
+	// CodeTaskOld (kind worker): the task's record is older than what Kafka keeps of
+	// cancelled tasks, so that it may have been cancelled: the engine is asked by giving it
+	// back, and sends it again if it is still wanted. Retryable; spends no attempt.
+	CodeTaskOld = "task_old"
 	// CodePartitionDraining (kind worker): the task stood in a partition that is not
 	// active any more (W2). Retryable; spends no attempt.
 	CodePartitionDraining = "partition_draining"

@@ -387,3 +387,31 @@ func TestTurnLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestFailuresThatSpendNoAttempt: nobody has tried the task; a failure for good is one.
+func TestFailuresThatSpendNoAttempt(t *testing.T) {
+	t.Parallel()
+	for kind, codes := range map[string][]string{
+		record.FailureQuarantined: {"worker_died"},
+		record.FailureBinding:     {"unbound_operation"},
+		record.FailureWorker:      {"key_limited", "task_old", "partition_draining"},
+		record.FailureEngine:      {"local_task_missing", CodeAttemptLost},
+	} {
+		for _, code := range codes {
+			if f := (record.Failure{Kind: kind, Code: code, Retryable: true}); !uncounted(&f) {
+				t.Errorf("%s %s spends an attempt", kind, code)
+			}
+			if f := (record.Failure{Kind: kind, Code: code}); uncounted(&f) {
+				t.Errorf("%s %s, for good, spends none", kind, code)
+			}
+		}
+	}
+	for _, f := range []record.Failure{
+		{Kind: record.FailureHTTP, Code: "http_503", Retryable: true}, {Kind: record.FailureBinding, Code: "result_not_mapped", Retryable: true},
+		{Kind: record.FailureWorker, Code: "task_undecodable", Retryable: true}, {Kind: record.FailureApplication, Code: "key_limited", Retryable: true},
+	} {
+		if uncounted(&f) {
+			t.Errorf("%s %s spends no attempt", f.Kind, f.Code)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func ReceiveFailed(s *State, e *record.TaskFailed, now record.Millis) Received {
 }
 
 // uncounted reports whether a failure is not the task's: nobody has tried it. The codes
-// are the workers' (worker.CodeUnboundOperation, CodeKeyLimited, CodePartitionDraining) and the engine's.
+// are the workers' (worker.CodeUnboundOperation, CodeKeyLimited, CodeTaskOld, CodePartitionDraining) and the engine's.
 func uncounted(f *record.Failure) bool {
 	if !f.Retryable {
 		return false
@@ -89,7 +89,7 @@ func uncounted(f *record.Failure) bool {
 	case record.FailureBinding:
 		return f.Code == "unbound_operation"
 	case record.FailureWorker:
-		return f.Code == "key_limited" || f.Code == "partition_draining"
+		return f.Code == "key_limited" || f.Code == "task_old" || f.Code == "partition_draining"
 	case record.FailureEngine:
 		return f.Code == "local_task_missing" || f.Code == CodeAttemptLost
 	}
