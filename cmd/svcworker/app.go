@@ -77,7 +77,8 @@ func (a *app) root() *cobra.Command {
 bindings name, and reports the results to the engine.
 
 Exit codes: 0 ok, 1 check found problems, 2 usage or configuration,
-4 Kafka is unavailable or a topic is missing.`,
+4 Kafka is unavailable, a topic is missing, or check --online finds a service that is not
+there.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.callCommand(), a.importCommand(), a.versionCommand())

@@ -132,6 +132,14 @@ func (watcher) HandleRPC(ctx context.Context, s stats.RPCStats) {
 func (watcher) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (watcher) HandleConn(context.Context, stats.ConnStats)                       {}
 
+// Address is where the service is: host:port.
+func (s *Service) Address() string { return s.address }
+
+// Reach connects to the service and asks it nothing: binding.Common.Reach.
+func (s *Service) Reach(ctx context.Context) error {
+	return s.Common.Reach(ctx, s.address, !s.plaintext, "h2")
+}
+
 // Call makes one attempt of a task as the worker would, over a connection of its own: to try
 // a binding.
 func (t *Task) Call(ctx context.Context, call *worker.Call) ([]byte, error) {

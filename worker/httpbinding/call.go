@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -20,6 +21,24 @@ func (s *Service) client() *http.Client { return binding.Client(s.TLS, s.Dial, s
 
 func (s *Service) tokenClient() *http.Client {
 	return s.Auth.TokenClient(s.TLS, s.Dial, s.Concurrency)
+}
+
+// Address is where the service is: host:port.
+func (s *Service) Address() string {
+	port := s.base.Port()
+	switch {
+	case port != "":
+	case s.base.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return net.JoinHostPort(s.base.Hostname(), port)
+}
+
+// Reach connects to the service and asks it nothing: binding.Common.Reach.
+func (s *Service) Reach(ctx context.Context) error {
+	return s.Common.Reach(ctx, s.Address(), s.base.Scheme == "https", "h2", "http/1.1")
 }
 
 // Call makes one attempt of a task as the worker would, with an idempotency key of its
