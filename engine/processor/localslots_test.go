@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,8 +63,13 @@ func TestLocalWaits(t *testing.T) {
 // and what it answers later counts for nothing; as long as not too many do so.
 func TestALocalTaskThatIgnoresItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var warned []WarningInfo
-		l := newLocals(someLocalPlaces(2, 1), func(w WarningInfo) { warned = append(warned, w) })
+		l := newLocals(someLocalPlaces(2, 1), func(w WarningInfo) {
+			mu.Lock()
+			defer mu.Unlock()
+			warned = append(warned, w)
+		})
 		defer l.stop()
 		release := make(chan struct{})
 		deaf := func(context.Context, []byte) ([]byte, error) {
