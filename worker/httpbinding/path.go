@@ -31,7 +31,8 @@ func checkSegments(escaped string) error {
 		if err != nil {
 			return fmt.Errorf("path segment %q: %w", seg, err)
 		}
-		if plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) {
+		name, _, _ := strings.Cut(plain, ";") // servers of Java take parameters off
+		if name == "." || name == ".." || strings.ContainsAny(plain, `/\`) || hiddenIn(plain) != "" {
 			return fmt.Errorf("path segment %q would lead elsewhere", seg)
 		}
 	}
@@ -55,11 +56,19 @@ func pathParam(s string) (string, error) {
 	if strings.Contains(s, "..") {
 		return "", errors.New(`it has "..", which a path parameter may not carry`)
 	}
-	lower := strings.ToLower(s)
-	for _, hidden := range []string{"%2f", "%5c", "%2e", "%00", "%25"} {
-		if strings.Contains(lower, hidden) {
-			return "", fmt.Errorf("it has %q, which a path parameter may not carry", hidden)
-		}
+	if hidden := hiddenIn(s); hidden != "" {
+		return "", fmt.Errorf("it has %q, which a path parameter may not carry", hidden)
 	}
 	return url.PathEscape(s), nil
+}
+
+// hiddenIn finds what a server that decodes twice would take for a separator or a dot.
+func hiddenIn(s string) string {
+	s = strings.ToLower(s)
+	for _, hidden := range []string{"%2f", "%5c", "%2e", "%00", "%25"} {
+		if strings.Contains(s, hidden) {
+			return hidden
+		}
+	}
+	return ""
 }
