@@ -102,6 +102,9 @@ func (t *Task) readBody(resp *http.Response) ([]byte, error) {
 			Message: fmt.Sprintf("%s: the answer has more than %d bytes; raise answer_bytes_max of the task, or ask the API for less", t.key, t.answerBytes),
 		}
 	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") && len(body) > 0 { // gzip is off by now
+		return nil, t.notMapped(resp, nil, fmt.Errorf("its body is encoded as %q, and only gzip is asked for and taken off; have the API send it plain", binding.Printable(coding)))
+	}
 	return body, nil
 }
 
