@@ -240,6 +240,11 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	if body != nil {
 		d.body(body, binding.Join(t.key, "body"), t)
 	}
+	for _, p := range t.metadata {
+		if p.name == s.keyName {
+			d.Problem(k, binding.Join(t.key, "metadata."+p.name), "the worker sends the task's key under this name: it is the service's idempotency_metadata", "Remove the line")
+		}
+	}
 	if n := len(t.metadata); n > metadataMax {
 		d.Problem(k, binding.Join(t.key, "metadata"), fmt.Sprintf("there are %d lines of metadata", n), fmt.Sprintf("At most %d are sent", metadataMax))
 	}
@@ -400,7 +405,8 @@ func metadataValue(name, s string) error {
 // reserved reports whether neither file nor payload may set the metadata.
 func reserved(name string) bool {
 	switch name {
-	case "content-type", "te", "user-agent", "host", "connection", "content-length", "transfer-encoding", "traceparent", "tracestate", "baggage":
+	case "content-type", "te", "user-agent", "host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "trailer", "upgrade",
+		"content-length", "transfer-encoding", "traceparent", "tracestate", "baggage":
 		return true
 	}
 	return strings.HasPrefix(name, "grpc-")

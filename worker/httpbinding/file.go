@@ -170,7 +170,7 @@ func (d *decoder) baseURL(n *yaml.Node, key string, s *Service) {
 
 func (d *decoder) keyHeader(n *yaml.Node, key string) string {
 	name, ok := d.Str(n, key)
-	if !ok || binding.HeaderName(name) != nil || reservedHeader(name) && !strings.EqualFold(name, "Idempotency-Key") {
+	if !ok || binding.HeaderName(name) != nil || reservedHeader(name) && !strings.EqualFold(name, "Idempotency-Key") || binding.CredentialHeader(name) || strings.EqualFold(name, "Content-Type") {
 		d.Problem(n, key, fmt.Sprintf("%q cannot be the header of the idempotency key", n.Value), "Use Idempotency-Key or a name of the API's own, such as X-Request-Id")
 	}
 	return name

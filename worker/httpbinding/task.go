@@ -76,6 +76,11 @@ func (d *decoder) task(s *Service, k, n *yaml.Node) *Task {
 	if headers != nil {
 		t.headers = append(t.headers, d.headers(headers, binding.Join(t.key, "headers"), at)...)
 	}
+	for _, h := range t.headers {
+		if strings.EqualFold(h.name, s.keyHeader) {
+			d.Problem(k, binding.Join(t.key, "headers."+h.name), "the worker sends the task's key under this name: it is the service's idempotency_header", "Remove the line")
+		}
+	}
 	if cookies != nil {
 		t.cookies = d.cookies(cookies, binding.Join(t.key, "cookies"), at)
 	}
