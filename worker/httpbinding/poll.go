@@ -302,8 +302,7 @@ func (t *Task) mayAsk(u *url.URL) error {
 	case u.Scheme == base.Scheme && authority(u) == authority(base):
 		return nil
 	}
-	host := strings.ToLower(u.Hostname())
-	if slices.Contains(t.poll.hosts, authority(u)) || authority(u) == net.JoinHostPort(host, ports[u.Scheme]) && slices.Contains(t.poll.hosts, host) {
+	if host, usual := strings.CutSuffix(authority(u), ":"+ports[u.Scheme]); slices.Contains(t.poll.hosts, authority(u)) || usual && slices.Contains(t.poll.hosts, host) {
 		return nil
 	}
 	return fmt.Errorf("the address to ask at is on %s, which is not the service's; add it to poll.hosts if it is", binding.Printable(u.Host))
