@@ -29,6 +29,7 @@ type Auth struct {
 	oauth2   *clientcredentials.Config
 	loopback bool             // the token endpoint's address says loopback
 	Now      func() time.Time // for tests; nil: time.Now
+	asking   chan struct{}    // full while an attempt asks for a token: others wait, no longer than their time
 	tokens   tokens
 }
 
@@ -45,17 +46,35 @@ type tokens struct {
 
 // get gives the token that is kept, or asks for one; attempts that come together ask once.
 func (a *Auth) get(ctx context.Context, client *http.Client) (string, error) {
-	a.tokens.mu.Lock()
-	defer a.tokens.mu.Unlock()
-	if t := a.tokens.token; t != nil && (t.Expiry.IsZero() || t.Expiry.Sub(a.now()) > tokenEarly) {
-		return t.Type() + " " + t.AccessToken, nil
+	select {
+	case a.asking <- struct{}{}:
+		defer func() { <-a.asking }()
+	case <-ctx.Done():
+		return "", ctx.Err()
 	}
+	if header := a.kept(); header != "" {
+		return header, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tokenTimeout) // of both: the library asks again in another form
+	defer cancel()
 	t, err := a.oauth2.Token(context.WithValue(ctx, oauth2.HTTPClient, client))
 	if err != nil {
 		return "", err
 	}
+	a.tokens.mu.Lock()
+	defer a.tokens.mu.Unlock()
 	a.tokens.token, a.tokens.since = t, a.now()
 	return t.Type() + " " + t.AccessToken, nil
+}
+
+// kept is the header of the token that is kept; empty: there is none that is good.
+func (a *Auth) kept() string {
+	a.tokens.mu.Lock()
+	defer a.tokens.mu.Unlock()
+	if t := a.tokens.token; t != nil && (t.Expiry.IsZero() || t.Expiry.Sub(a.now()) > tokenEarly) {
+		return t.Type() + " " + t.AccessToken
+	}
+	return ""
 }
 
 func (a *Auth) now() time.Time {
@@ -81,16 +100,14 @@ func (a *Auth) Refused(header string) bool {
 	return a.now().Sub(a.tokens.since) > time.Second
 }
 
-// tokenTimeout bounds a request for an access token.
+// tokenTimeout bounds how long an access token is asked for.
 const tokenTimeout = 20 * time.Second
 
 // TokenClient is the client that asks for access tokens: the service's rules, and the token
 // endpoint's own loopback.
 func (a *Auth) TokenClient(secure *TLSFiles, policy DialPolicy, conns int) *http.Client {
 	policy.Loopback = a != nil && a.loopback
-	c := Client(secure, policy, conns)
-	c.Timeout = tokenTimeout
-	return c
+	return Client(secure, policy, conns)
 }
 
 // Authorization is the value of the header Authorization; empty: there is none. A token
@@ -127,7 +144,7 @@ func (a *Auth) Authorization(ctx context.Context, client *http.Client, task stri
 // Auth reads how a service is to be authenticated to. policy is the service's; taken: it
 // has a header Authorization of its own.
 func (d *Decoder) Auth(n *yaml.Node, key string, policy DialPolicy, taken bool) *Auth {
-	a := &Auth{}
+	a := &Auth{asking: make(chan struct{}, 1)}
 	d.Fields(n, key, map[string]func(string, *yaml.Node){
 		"basic": func(key string, v *yaml.Node) {
 			var user, password string
