@@ -200,12 +200,19 @@ func (t *Task) ownFailure(a *answer) *record.Failure {
 	text := a.status.Message()
 	f := &record.Failure{Kind: record.FailureBinding}
 	switch {
-	case a.status.Code() == codes.ResourceExhausted && strings.Contains(text, "larger than max") && strings.Contains(text, fmt.Sprintf("vs. %d)", t.answerBytes)):
+	case a.status.Code() == codes.ResourceExhausted && strings.Contains(text, "larger than max") &&
+		(strings.HasSuffix(text, fmt.Sprintf("vs. %d)", t.answerBytes)) || strings.HasSuffix(text, fmt.Sprintf("max %d", t.answerBytes))): // the latter behind the decompression
 		f.Code = binding.CodeAnswerTooLarge
 		f.Message = fmt.Sprintf("%s: the answer has more than %d bytes; raise answer_bytes_max of the task, or ask the API for less", t.key, t.answerBytes)
 	case a.status.Code() == codes.ResourceExhausted && strings.Contains(text, "trying to send message larger than max"):
 		f.Code = CodeRequestTooLarge
 		f.Message = fmt.Sprintf("%s: the message has more than %d bytes, which is the most that is sent", t.key, requestBytesMax)
+	case text == "peer header list size exceeded limit":
+		f.Kind, f.Code, f.Retryable = record.FailureNetwork, "no_answer", true
+		f.Message = fmt.Sprintf("%s: no answer from %s: its metadata has more than %d bytes", t.key, t.service.address, answerHeaderMax)
+	case strings.HasPrefix(text, "grpc: Decompressor is not installed"), strings.HasPrefix(text, "grpc: compressed flag set"):
+		f.Code, f.Retryable = binding.CodeResultNotMapped, true
+		f.Message = fmt.Sprintf("%s: the answer is compressed, which was not asked for; have the API send it plain", t.key)
 	case a.status.Code() == codes.Internal && strings.Contains(text, "failed to unmarshal the received message"):
 		f.Code, f.Retryable = binding.CodeResultNotMapped, true
 		f.Message = fmt.Sprintf("%s: the answer is no %s: the descriptors are not those of the API, import them anew", t.key, t.method.Output().FullName())
