@@ -163,15 +163,13 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 	mux.Handle("/v1/", api)
 	mux.Handle("GET /livez", admin)
 	mux.Handle("GET /readyz", admin)
-	server := &http.Server{Handler: mux}
-	httpapi.Config{}.Timeouts(server)
-	running.serve("api", server, apiListener)
+	running.serve("api", mux, apiListener)
 	if s.Admin.Listen != "" {
 		adminListener, err := net.Listen("tcp", s.Admin.Listen)
 		if err != nil {
 			return usage(fmt.Errorf("admin.listen: %w: choose another address", err))
 		}
-		running.serve("admin", &http.Server{Handler: admin, ReadHeaderTimeout: 10 * time.Second}, adminListener)
+		running.serve("admin", admin, adminListener)
 	}
 
 	starting, cancel := context.WithTimeout(ctx, startTimeout)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/odradek/odradek/httpapi"
 )
 
 // serversStop bounds how long a stop waits for open requests.
@@ -22,7 +24,11 @@ type servers struct {
 
 func newServers(log *slog.Logger) *servers { return &servers{log: log} }
 
-func (s *servers) serve(name string, srv *http.Server, l net.Listener) {
+// serve answers at l, with the limits for slow clients that the API has: the admin pages are
+// asked by whoever reaches them.
+func (s *servers) serve(name string, h http.Handler, l net.Listener) {
+	srv := &http.Server{Handler: h}
+	httpapi.Config{}.Timeouts(srv)
 	s.all = append(s.all, srv)
 	s.running.Go(func() {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
