@@ -151,7 +151,7 @@ func serve(ctx context.Context, cfg Config, s config.Engine, log telemetry.Log) 
 	cfg.jobs.Engine = served
 	api, err := httpapi.New(httpapi.Config{
 		Engine: served, InstanceID: pc.InstanceID,
-		Tokens: tokens, TaskTokenKey: taskKey, Logger: log.Logger, Observe: metrics.Request,
+		Tokens: tokens, Local: !s.API.Insecure, TaskTokenKey: taskKey, Logger: log.Logger, Observe: metrics.Request,
 	})
 	if err != nil {
 		return usage(err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/odradek/odradek/codec"
@@ -71,10 +72,21 @@ func CheckBind(addr string, tokens []Token, insecure bool) error {
 	if err != nil {
 		return fmt.Errorf("listen address %q is not host:port: %w", addr, err)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+	if loopback(host) {
 		return nil
 	}
 	return fmt.Errorf("the API would listen on %q, reachable from other machines, without any token: configure tokens, listen on 127.0.0.1, or say insecure if something else guards it", addr)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// namesThisMachine reports whether a request's Host does.
+func namesThisMachine(host string) bool {
+	u := url.URL{Host: host}
+	return loopback(u.Hostname())
 }
 
 // roles is what each operation needs. An operation that is not here is refused to
@@ -139,6 +151,7 @@ type principal struct {
 type authenticator struct {
 	taskKey []byte // signs task tokens; empty: nobody does
 	tokens  []hashedToken
+	local   bool // without tokens, this machine alone
 	roles   map[string]Role
 }
 
@@ -147,8 +160,8 @@ type hashedToken struct {
 	principal
 }
 
-func newAuthenticator(tokens []Token, taskKey []byte) (*authenticator, error) {
-	a := &authenticator{roles: roles(), taskKey: taskKey}
+func newAuthenticator(tokens []Token, local bool, taskKey []byte) (*authenticator, error) {
+	a := &authenticator{roles: roles(), local: local, taskKey: taskKey}
 	var errs []error
 	for i, t := range tokens {
 		sum, err := hex.DecodeString(t.SHA256)
@@ -171,6 +184,9 @@ func (a *authenticator) allow(r *http.Request, pattern string) (principal, *prob
 	need, known := a.roles[pattern]
 	if !known {
 		return principal{}, problem(api.CodeForbidden, "nobody may do this: the operation has no role")
+	}
+	if len(a.tokens) == 0 && a.local && !namesThisMachine(r.Host) {
+		return principal{}, problem(api.CodeForbidden, "the request names the host %q, and without tokens the API is for this machine alone: ask for localhost or 127.0.0.1, configure api.tokens, or set api.insecure if something else guards it", r.Host)
 	}
 	if len(a.tokens) == 0 {
 		return principal{name: "anonymous", role: RoleAdmin}, nil

@@ -33,6 +33,10 @@ type Config struct {
 	InstanceID string
 	// Tokens that let in. None: everybody may do everything; see CheckBind.
 	Tokens []Token
+	// Local says that without tokens only this machine is served: a request must name it by
+	// localhost or a loopback address. Else a page in this machine's browser could be the
+	// API's own, once its name stands for 127.0.0.1 (DNS rebinding). Default false.
+	Local bool
 	// TaskTokenKey signs the tokens of tasks that are completed from outside. Whoever has
 	// a signed token needs no other one. Default: task tokens are not signed, and an
 	// operator's token is needed.

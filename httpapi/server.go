@@ -23,7 +23,7 @@ type Server struct {
 // New makes a Server.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.WithDefaults()
-	auth, err := newAuthenticator(cfg.Tokens, cfg.TaskTokenKey)
+	auth, err := newAuthenticator(cfg.Tokens, cfg.Local, cfg.TaskTokenKey)
 	if err = errors.Join(cfg.Validate(), err); err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}

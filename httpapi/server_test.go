@@ -384,6 +384,43 @@ func TestCheckBind(t *testing.T) {
 	}
 }
 
+// TestAnAPIOfThisMachineIsNamedSo: without tokens a page in a browser, whose name was made to
+// stand for 127.0.0.1, is nobody: to the browser it is of the API's own origin (DNS rebinding).
+func TestAnAPIOfThisMachineIsNamedSo(t *testing.T) {
+	t.Parallel()
+	engine := httpapitest.NewCluster(1).Instance(0)
+	token := httpapi.Token{Name: "x", Role: httpapi.RoleViewer, SHA256: httpapi.HashToken("t")}
+	local := newServer(t, httpapi.Config{Engine: engine, Local: true})
+	for host, ok := range map[string]bool{
+		"localhost": true, "localhost:8080": true, "LocalHost:1": true, "127.0.0.1:8080": true, "127.9.9.9": true, "[::1]:8080": true, "[::1]": true,
+		"evil.example": false, "evil.example:8080": false, "127.0.0.1.evil.example:8080": false, "localhost.evil.example": false,
+		"evil.example:127.0.0.1": false, "10.0.0.7:8080": false, "0.0.0.0:8080": false, "[::]:8080": false, "": false,
+	} {
+		for name, s := range map[string]struct {
+			server *httpapi.Server
+			ok     bool
+		}{
+			"local":    {local, ok},
+			"insecure": {newServer(t, httpapi.Config{Engine: engine}), true},
+			"tokens":   {newServer(t, httpapi.Config{Engine: engine, Local: true, Tokens: []httpapi.Token{token}}), true},
+		} {
+			r := httptest.NewRequest("GET", "/v1/types", nil)
+			r.Host = host
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			r.Header.Set("Authorization", "Bearer t")
+			w := httptest.NewRecorder()
+			s.server.ServeHTTP(w, r)
+			if s.ok {
+				if w.Code != 200 {
+					t.Errorf("%s, %q: %d %s", name, host, w.Code, w.Body)
+				}
+			} else {
+				wantProblem(t, w.Result(), api.CodeForbidden, host, "api.tokens")
+			}
+		}
+	}
+}
+
 // TestLogHasNoSecrets plants canaries in everything that comes from outside.
 func TestLogHasNoSecrets(t *testing.T) {
 	t.Parallel()

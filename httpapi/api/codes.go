@@ -50,7 +50,7 @@ func Problems() []ProblemType {
 	return []ProblemType{
 		{CodeRequestInvalid, http.StatusBadRequest, false, "The request is not valid", "The detail names the parameter and what it may be."},
 		{CodeUnauthenticated, http.StatusUnauthorized, false, "No valid token", "Send `Authorization: Bearer TOKEN` with a token that the engine's configuration has."},
-		{CodeForbidden, http.StatusForbidden, false, "The token's role does not allow this", "Use a token with the role that the detail names."},
+		{CodeForbidden, http.StatusForbidden, false, "Who asks may not do this", "The detail says why: use a token with the role that it names, or ask from where it says."},
 		{CodeRouteNotFound, http.StatusNotFound, false, "No such path", "The paths are those of openapi.yaml; parts of a path are percent-encoded."},
 		{CodeMethodNotAllowed, http.StatusMethodNotAllowed, false, "The path does not have this method", "The header Allow names the methods."},
 		{CodeWorkflowNotFound, http.StatusNotFound, false, "No such workflow", "Check the ID. A closed workflow is forgotten when the retention of its summary is over."},
