@@ -110,6 +110,10 @@ func nonRetryable(p record.RetryPolicy, f *record.Failure) bool {
 // of the next attempt.
 const DetailsBytesMax = 16 << 10
 
+// AttemptWaits is why a sign of life changes nothing of an attempt that waits to be sent out
+// again: the engine has it, and knows. Who sent it with a token hears that it is well.
+const AttemptWaits = "attempt_waits"
+
 // PollMax bounds the pause that a worker asks for before an attempt is sent out again.
 const PollMax = 24 * time.Hour
 
@@ -125,14 +129,18 @@ func ReceiveBeat(s *State, e *record.TaskBeat, now record.Millis) Received {
 	if a := s.Attempt(e.Task.No); a != nil {
 		row = *a
 	}
-	if row.NextAt > 0 || e.Attempt != 0 && e.Attempt != row.Open || e.Sending != 0 && e.Sending != row.SendingNo() {
+	switch {
+	case row.Unsent() || e.Attempt != 0 && e.Attempt != row.Open || e.Sending != 0 && e.Sending != row.SendingNo():
 		return Received{Ignored: "attempt_not_open"}
+	case row.NextAt > 0:
+		return Received{Ignored: AttemptWaits}
 	}
 	if t := s.Task(e.Task.No); e.Started && t.Limits.Queued == 0 && t.Limits.Heartbeat == 0 {
 		return Received{Ignored: "start_not_asked"}
 	}
 	row.BeatAt, row.Pending = now, row.Pending || e.Pending
-	if e.Details != nil && len(e.Details) <= DetailsBytesMax {
+	left := e.Reply && row.Sending > 0 // who has a token does not know what a sending has left for the next
+	if e.Details != nil && len(e.Details) <= DetailsBytesMax && !left {
 		row.Details = e.Details
 	}
 	if e.Pending && e.After > 0 {

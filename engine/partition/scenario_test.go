@@ -436,7 +436,7 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 	case "started":
 		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Started: true}
 	case "beat":
-		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Details: []byte(f[4])}
+		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Details: []byte(f[4]), CommandID: commandID, Reply: reply}
 	case "pending":
 		r.Body = &record.TaskBeat{Task: task(), Attempt: attempt(), Pending: true}
 	case "poll": // ID TASK ATTEMPT SENDING AFTER DETAILS

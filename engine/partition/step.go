@@ -376,7 +376,7 @@ func (p *Partition) answerTask(e *entry, r *record.Record, commandID string, rep
 		return
 	}
 	got.Outcome = record.OutcomeApplied
-	if got.Ignored != "" {
+	if got.Ignored != "" && got.Ignored != machine.AttemptWaits {
 		got.Outcome = record.OutcomeTaskClosed
 		got.Detail = fmt.Sprintf("workflow %q does not wait for the task, or this attempt of it, any more (%s)", r.WorkflowID, got.Ignored)
 	}
