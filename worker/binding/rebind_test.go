@@ -72,16 +72,8 @@ func TestANameThatMoves(t *testing.T) {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: n.dial}
 	t.Cleanup(func() { net.DefaultResolver = was })
 
-	// Two servers on one port: of the allowed address, and of the denied one.
-	allowed, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Skip("this machine has no 127.0.0.2:", err)
-	}
+	allowed, denied := onePort(t)
 	_, port, _ := net.SplitHostPort(allowed.Addr().String())
-	denied, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var good, bad atomic.Int64
 	for l, count := range map[net.Listener]*atomic.Int64{allowed: &good, denied: &bad} {
 		srv := &httptest.Server{Listener: l, Config: &http.Server{
@@ -143,6 +135,24 @@ func TestANameThatMoves(t *testing.T) {
 	if good.Load() == 0 || bad.Load() != 0 {
 		t.Errorf("%d connections came to the allowed address, %d to the denied one", good.Load(), bad.Load())
 	}
+}
+
+// onePort listens on one port of the allowed address and of the denied one.
+func onePort(t *testing.T) (allowed, denied net.Listener) {
+	t.Helper()
+	for range 100 { // somebody may have the second one's
+		allowed, err := net.Listen("tcp", "127.0.0.2:0")
+		if err != nil {
+			t.Skip("this machine has no 127.0.0.2:", err)
+		}
+		_, port, _ := net.SplitHostPort(allowed.Addr().String())
+		if denied, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			return allowed, denied
+		}
+		allowed.Close()
+	}
+	t.Fatal("no port is free on both addresses")
+	return nil, nil
 }
 
 func countNew(n *atomic.Int64, s http.ConnState) {
