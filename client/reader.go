@@ -299,7 +299,7 @@ func (r *reader) event(k *kgo.Record, waiting []*waiter) {
 		return
 	}
 	var e historyEvent
-	err := json.Unmarshal(k.Value, &e)
+	err := codec.DecodeJSON(k.Value, &e, false)
 	for _, w := range waiting {
 		w.mu.Lock()
 		if typ == typeStarted && (e.CommandID != "" && e.CommandID == w.command || w.run != "" && e.Previous == w.run) {

@@ -30,7 +30,7 @@ const protoMark = "\x00p"
 func EncodePayload(v any, asJSON bool) ([]byte, error) {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return json.Marshal(v)
+		return EncodeJSON(v)
 	}
 	if m == nil || !m.ProtoReflect().IsValid() {
 		return []byte("null"), nil
