@@ -295,7 +295,7 @@ func TestAFoldedStoreEqualsTheLiveOne(t *testing.T) {
 		defer live.Close()
 		for range rapid.IntRange(1, 25).Draw(t, "batches") {
 			rows, cp := m.batch(t, live)
-			if err := live.Apply(rows, cp); err != nil {
+			if err := live.Apply(slices.Clone(rows), cp); err != nil {
 				t.Fatal(err)
 			}
 			pass(t, live)
@@ -352,7 +352,7 @@ func TestLoadGivesTheStateThatWasFlushed(t *testing.T) {
 		defer live.Close()
 		for range rapid.IntRange(1, 12).Draw(t, "batches") {
 			rows, cp := m.batch(t, live)
-			if err := live.Apply(rows, cp); err != nil {
+			if err := live.Apply(slices.Clone(rows), cp); err != nil {
 				t.Fatal(err)
 			}
 			pass(t, live)

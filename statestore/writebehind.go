@@ -36,7 +36,7 @@ type writeBehind struct {
 	writing sync.Mutex // whoever writes holds it
 
 	mu      sync.Mutex
-	rows    []record.Row // of the batches that wait, in order
+	rows    [][]record.Row // of each batch that waits, in order
 	bytes   int
 	cp      record.Checkpoint // of the last batch that waits
 	batches int               // that wait or are being written
@@ -60,28 +60,23 @@ func newWriteBehind() writeBehind {
 }
 
 // Apply settles a batch: its rows, and the Checkpoint that covers them. Rows are in
-// order; a nil value deletes. It keeps the bytes of keys and values. The positions row
-// is left out: the Checkpoint has it.
+// order; a nil value deletes. They are the store's from now on. The positions row is left
+// out: the Checkpoint has it.
 func (s *Store) Apply(rows []record.Row, cp record.Checkpoint) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.release()
-	positions := [3]byte{}
-	codec.AppendPartitionKey(positions[:0], codec.RowPositions)
 	w := &s.behind
 	w.mu.Lock()
 	if err := w.err; err != nil {
 		w.mu.Unlock()
 		return err
 	}
+	w.rows = append(w.rows, rows)
 	var last []byte
 	for i := range rows {
 		key := rows[i].Key
-		if bytes.Equal(key, positions[:]) {
-			continue
-		}
-		w.rows = append(w.rows, rows[i])
 		w.bytes += len(key) + len(rows[i].Value)
 		if id := codec.GroupWorkflow(key); id != nil && !bytes.Equal(id, last) {
 			w.waiting[codec.Hash(id)] = struct{}{}
@@ -240,51 +235,63 @@ func (w *writeBehind) stop() {
 
 // rowRef is a row that is to be sorted: most keys differ in their first eight bytes.
 type rowRef struct {
-	head uint64
-	no   uint32 // index in the rows
+	head  uint64
+	batch uint32
+	no    uint32 // index in the batch
 }
 
 // writeRows writes rows in the order of their keys, the last one of each key. A row that
 // is deleted leaves nothing where its run began among these rows: the store never had it.
-func (s *Store) writeRows(rows []record.Row, cp record.Checkpoint) error {
-	sorted := make([]rowRef, len(rows))
+func (s *Store) writeRows(batches [][]record.Row, cp record.Checkpoint) error {
+	rows := 0
+	for _, batch := range batches {
+		rows += len(batch)
+	}
+	sorted := make([]rowRef, 0, rows)
 	fresh := map[record.RunID]struct{}{}
 	size := 128
-	for i := range rows {
-		key := rows[i].Key
-		var head [8]byte
-		copy(head[:], key)
-		sorted[i] = rowRef{binary.BigEndian.Uint64(head[:]), uint32(i)}
-		size += len(key) + len(rows[i].Value) + 16
-		if run, ok := codec.FirstChunk(key); ok && rows[i].Value != nil {
-			fresh[run] = struct{}{}
+	positions := codec.AppendPartitionKey(nil, codec.RowPositions)
+	for no, batch := range batches {
+		for i := range batch {
+			key := batch[i].Key
+			if bytes.Equal(key, positions) {
+				continue
+			}
+			var head [8]byte
+			copy(head[:], key)
+			sorted = append(sorted, rowRef{binary.BigEndian.Uint64(head[:]), uint32(no), uint32(i)})
+			size += len(key) + len(batch[i].Value) + 16
+			if run, ok := codec.FirstChunk(key); ok && batch[i].Value != nil {
+				fresh[run] = struct{}{}
+			}
 		}
 	}
+	row := func(ref rowRef) *record.Row { return &batches[ref.batch][ref.no] }
 	slices.SortFunc(sorted, func(a, b rowRef) int {
 		if a.head != b.head {
 			return cmp.Compare(a.head, b.head)
 		}
-		if c := bytes.Compare(rows[a.no].Key, rows[b.no].Key); c != 0 {
+		if c := bytes.Compare(row(a).Key, row(b).Key); c != 0 {
 			return c
 		}
-		return cmp.Compare(a.no, b.no)
+		return cmp.Or(cmp.Compare(a.batch, b.batch), cmp.Compare(a.no, b.no))
 	})
 	b := s.db.NewBatchWithSize(size)
 	defer b.Close()
 	for i, ref := range sorted {
-		row := &rows[ref.no]
-		if i+1 < len(sorted) && bytes.Equal(row.Key, rows[sorted[i+1].no].Key) {
+		r := row(ref)
+		if i+1 < len(sorted) && bytes.Equal(r.Key, row(sorted[i+1]).Key) {
 			continue
 		}
-		if row.Value == nil {
-			if run, ok := codec.RunOfKey(row.Key); ok {
+		if r.Value == nil {
+			if run, ok := codec.RunOfKey(r.Key); ok {
 				if _, ok := fresh[run]; ok {
 					continue
 				}
 			}
 		}
-		if err := put(b, row.Key, row.Value); err != nil {
-			return s.wrap(err, "write %d rows", len(rows))
+		if err := put(b, r.Key, r.Value); err != nil {
+			return s.wrap(err, "write %d rows", rows)
 		}
 	}
 	return s.commit(b, cp)
