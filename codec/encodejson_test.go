@@ -7,8 +7,10 @@ import (
 	"math"
 	"math/big"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 type (
@@ -30,11 +32,10 @@ type (
 		D     time.Duration      `json:"d"`
 		F     float32            `json:"f"`
 		P     *whole             `json:"p,omitempty"`
-		skip  int
-		Dash  int      `json:"-"`
-		Array [3]byte  `json:"array"`
-		Any   any      `json:"any"`
-		Big   *big.Int `json:"big"`
+		Dash  int                `json:"-"`
+		Array [3]byte            `json:"array"`
+		Any   any                `json:"any"`
+		Big   *big.Int           `json:"big"`
 	}
 	byPointer struct{ n int }
 	odd       string
@@ -83,6 +84,18 @@ func TestEncodeJSONIsEncodingJSON(t *testing.T) {
 		got, err := EncodeJSON(v)
 		if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
 			t.Errorf("%T %#v:\ngot  %q, %v\nwant %q, %v", v, v, got, err, want, wantErr)
+		}
+	}
+}
+
+func TestValidJSONIsEncodingJSONs(t *testing.T) {
+	for _, text := range []string{
+		"", " ", "1", "01", "-", "1e400", "1 2", `"a"`, `"\ud800"`, `"\ud800\u0041"`, `"\x"`, "\"\x01\"", "\"\xff\"", `{"a":1,"a":2}`, `{"a":1,}`, `[1,]`, `{1:2}`, "nul", " null\n",
+		"\ufeff1", "{}x", strings.Repeat("[", 9000) + strings.Repeat("]", 9000), strings.Repeat("[", 10000) + strings.Repeat("]", 10000),
+		strings.Repeat("[", 10001) + strings.Repeat("]", 10001), strings.Repeat("[", 20000) + strings.Repeat("]", 20000),
+	} {
+		if got, want := validJSON([]byte(text)), utf8.ValidString(text) && json.Valid([]byte(text)); got != want {
+			t.Errorf("%.40q: %t, want %t", text, got, want)
 		}
 	}
 }

@@ -37,7 +37,7 @@ var errNoCanonical = errors.New("no canonical form")
 // canonicalJSON: only the numbers' format comes from a library, because its
 // sorting of names takes quadratic time, which a hostile payload would use.
 func canonicalJSON(payload []byte) ([]byte, bool) {
-	if !utf8.Valid(payload) || !json.Valid(payload) { // also bounds the depth
+	if !validJSON(payload) { // also bounds the depth
 		return nil, false
 	}
 	c := canonicalizer{dec: json.NewDecoder(bytes.NewReader(payload))}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -34,6 +35,14 @@ func DecodeJSON(text []byte, out any, strict bool) error {
 	}
 	return decodePlain(text, out, strict)
 }
+
+// validJSON is utf8.Valid and json.Valid, in half of their time.
+func validJSON(text []byte) bool {
+	return utf8.Valid(text) && jsontext.Value(text).IsValid(plainText)
+}
+
+// The option for UTF-8 is also one for halves of surrogate pairs.
+var plainText = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // decodePlain is DecodeJSON by encoding/json alone.
 func decodePlain(text []byte, out any, strict bool) error {

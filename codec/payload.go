@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -111,7 +110,7 @@ func PayloadJSON(payload []byte) (json.RawMessage, bool) {
 	}
 	name, raw, ok := SplitProto(payload)
 	if !ok {
-		return payload, utf8.Valid(payload) && json.Valid(payload)
+		return payload, validJSON(payload)
 	}
 	if t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name)); err == nil {
 		m := t.New().Interface()
