@@ -189,35 +189,44 @@ func (s *Store) Command(workflowID string, run record.RunID, commandID string) (
 }
 
 // KnownCommand reports whether a command ID is one of any run's of the workflow. It looks
-// once per run.
-func (s *Store) KnownCommand(workflowID, commandID string) (bool, error) {
+// at each run's row of that command and at its summary, and passes over what else it has.
+func (s *Store) KnownCommand(workflowID, commandID string) (known bool, err error) {
 	r, err := s.acquireOf(workflowID)
 	if err != nil {
 		return false, err
 	}
 	defer s.release()
-	known := false
 	prefix := codec.AppendRunPrefix(nil, workflowID)
-	err = scanGroup(r, prefix, after(prefix), func(key, value []byte) (bool, error) {
-		kind, run, _, err := codec.DecodeRowKey(key[len(prefix):])
-		switch {
-		case err != nil:
-			return false, err
-		case kind == codec.RowRun:
-			var row []byte
-			row, err = s.get(s.db, codec.AppendCommandKey(nil, workflowID, run, commandID))
-			known = row != nil
-		case kind == codec.RowSummary:
-			var sum record.SummaryRow
-			sum, err = codec.DecodeSummaryRow(codec.Key{WorkflowID: workflowID, Run: run}, value)
-			known = slices.Contains(sum.CommandIDs, commandID)
-		}
-		return !known, err
-	})
+	it, err := r.iter(prefix, after(prefix))
 	if err != nil {
 		return false, s.wrap(err, "find a command of workflow %q", workflowID)
 	}
+	for ok := it.SeekPrefixGE(prefix); ok && !known && err == nil; {
+		var run record.RunID
+		if _, run, _, err = codec.DecodeRowKey(it.Key()[len(prefix):]); err == nil {
+			known, err = s.knownIn(workflowID, run, commandID)
+			next := append(prefix[:len(prefix):len(prefix)], run[:]...)
+			next = after(next)
+			ok = next != nil && bytes.HasPrefix(next, prefix) && it.SeekPrefixGE(next)
+		}
+	}
+	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
+		return false, s.wrap(err, "find a command of workflow %q", workflowID)
+	}
 	return known, nil
+}
+
+func (s *Store) knownIn(workflowID string, run record.RunID, commandID string) (bool, error) {
+	row, err := s.get(s.db, codec.AppendCommandKey(nil, workflowID, run, commandID))
+	if err != nil || row != nil {
+		return row != nil, err
+	}
+	row, err = s.get(s.db, codec.AppendRowKey(nil, codec.RowSummary, workflowID, run, 0))
+	if err != nil || row == nil {
+		return false, err
+	}
+	sum, err := codec.DecodeSummaryRow(codec.Key{WorkflowID: workflowID, Run: run}, row)
+	return slices.Contains(sum.CommandIDs, commandID), err
 }
 
 // Commands lists the run's command IDs in the order of their bytes.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -177,13 +178,8 @@ func ReceiveLost(s *State, e *record.TaskLost) (lost *record.TaskFailed, why str
 	case a.BeatAt > 0 && t.Limits.Heartbeat > 0: // its limit tells when it has died
 		return nil, "attempt_alive"
 	}
-	for i := range s.Inbox { // of a stuck or paused run
-		if c := s.Inbox[i].Completed; c != nil && c.Task == e.Task {
-			return nil, "answer_waits"
-		}
-		if f := s.Inbox[i].Failed; f != nil && f.Task == e.Task {
-			return nil, "answer_waits"
-		}
+	if s.AnswerWaits(e.Task) {
+		return nil, AnswerWaits
 	}
 	return &record.TaskFailed{Task: e.Task, Attempt: a.Open, Failure: record.Failure{
 		Kind: record.FailureEngine, Code: CodeAttemptLost, Retryable: true,
@@ -272,6 +268,17 @@ func trim(f record.Failure) record.Failure {
 }
 
 const taskClosed = "task_closed"
+
+// AnswerWaits is why an answer does not count: another one came before it.
+const AnswerWaits = "answer_waits"
+
+// AnswerWaits reports whether the task's answer waits in the inbox, because the run is
+// stuck or paused (T4): the task is open still, and what comes now comes second.
+func (s *State) AnswerWaits(task record.TaskID) bool {
+	return slices.ContainsFunc(s.Inbox, func(in record.InboxRow) bool {
+		return in.Completed != nil && in.Completed.Task == task || in.Failed != nil && in.Failed.Task == task
+	})
+}
 
 func taskIgnored(s *State, id record.TaskID) string {
 	switch {

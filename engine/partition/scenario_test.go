@@ -428,9 +428,9 @@ func (h *harness) record(t *testing.T, line string) *record.Record {
 		}
 		r.Body = c
 	case "completed":
-		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4])}
+		r.Body = &record.TaskCompleted{Task: task(), Attempt: attempt(), Result: []byte(f[4]), CommandID: commandID, Reply: reply}
 	case "failed":
-		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "http", Code: "down", HTTPStatus: 503, Retryable: f[4] != "final"}}
+		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "http", Code: "down", HTTPStatus: 503, Retryable: f[4] != "final"}, CommandID: commandID, Reply: reply}
 	case "hopeless":
 		r.Body = &record.TaskFailed{Task: task(), Attempt: attempt(), Failure: record.Failure{Kind: "application", Code: "fraud", Retryable: true}}
 	case "started":

@@ -243,10 +243,19 @@ func (p *Partition) signal(e *entry, r *record.Record, c *record.Signal) error {
 	return nil
 }
 
-// known reports whether the command ID is one of the run's: in its history, in
-// the batches in flight or in its inbox.
+// known reports whether the command ID is one of the run's, or of one of those that have
+// continued as it.
 func (p *Partition) known(e *entry, commandID string) (bool, error) {
-	s := e.state
+	known, err := p.knownIn(e.state, commandID)
+	if err == nil && !known && !e.state.Gone && !e.state.Run.Previous.IsZero() {
+		known, err = p.knownBefore(e, commandID)
+	}
+	return known, err
+}
+
+// knownIn reports whether the command ID is one of the run's: in its history, in the
+// batches in flight or in its inbox.
+func (p *Partition) knownIn(s *machine.State, commandID string) (bool, error) {
 	if commandID == "" {
 		return false, nil
 	}
@@ -273,17 +282,6 @@ func (p *Partition) known(e *entry, commandID string) (bool, error) {
 		}
 	}
 	_, ok, err := p.view.Command(s.Run.WorkflowID, s.Run.Run, commandID)
-	if prev := s.Run.Previous; err == nil && !ok && !prev.IsZero() { // a repeat that crossed the change of runs
-		for _, b := range p.flight {
-			if slices.Contains(b.commands[prev], commandID) {
-				return true, nil
-			}
-		}
-		if slices.Contains(p.batch.commands[prev], commandID) {
-			return true, nil
-		}
-		_, ok, err = p.view.Command(s.Run.WorkflowID, prev, commandID)
-	}
 	return ok, err
 }
 
@@ -296,7 +294,7 @@ func (p *Partition) knownBefore(e *entry, commandID string) (bool, error) {
 		if past.state.Run.WorkflowID != e.state.Run.WorkflowID {
 			continue
 		}
-		if known, err := p.known(past, commandID); known || err != nil {
+		if known, err := p.knownIn(past.state, commandID); known || err != nil {
 			return known, err
 		}
 	}
@@ -312,6 +310,9 @@ func (p *Partition) taskCompleted(e *entry, r *record.Record, c *record.TaskComp
 		return err
 	}
 	got := machine.ReceiveCompleted(e.stateOrNil(), c)
+	if got.Event != nil && e.state.AnswerWaits(c.Task) {
+		got = machine.Received{Ignored: machine.AnswerWaits}
+	}
 	p.answerTask(e, r, c.CommandID, c.Reply, got)
 	if got.Event == nil {
 		p.ignore(got.Ignored)
@@ -326,6 +327,9 @@ func (p *Partition) taskFailed(e *entry, r *record.Record, c *record.TaskFailed)
 		return err
 	}
 	got := machine.ReceiveFailed(e.stateOrNil(), c, p.now)
+	if got.Ignored == "" && e.state.AnswerWaits(c.Task) {
+		got = machine.Received{Ignored: machine.AnswerWaits}
+	}
 	p.answerTask(e, r, c.CommandID, c.Reply, got)
 	switch {
 	case got.Attempt != nil:

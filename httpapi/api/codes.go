@@ -60,7 +60,7 @@ func Problems() []ProblemType {
 		{CodeWorkflowTypeUnknown, http.StatusUnprocessableEntity, false, "The workflow type is not known", "`known_types` lists the types that are compiled into this engine."},
 		{CodeUpdateRefused, http.StatusUnprocessableEntity, false, "The workflow's code refuses the update", "The detail says why. Nothing was changed."},
 		{CodeQueryUnanswered, http.StatusConflict, false, "The workflow's code cannot answer the query", "The detail says why: the run is stuck, or the query's code panics, waits or asks for something. The run goes on as before."},
-		{CodeTaskClosed, http.StatusConflict, false, "Nobody waits for the task any more", "It is done, failed for good or cancelled, another attempt is open, or the run is closed."},
+		{CodeTaskClosed, http.StatusConflict, false, "Nobody waits for the task any more", "It is done, failed for good or cancelled, another attempt is open, an earlier answer waits until its run goes on, or the run is closed."},
 		{CodeOperationNotOffered, http.StatusConflict, false, "The run is not in a state for this", "The detail says what it is, and what can be done instead."},
 		{CodeDeadLetterNotFound, http.StatusNotFound, false, "No such dead letter", "It was taken in once more or discarded, or was never there."},
 		{CodeServiceNotFound, http.StatusNotFound, false, "No such service", "The detail names the services that the workflow types of this engine use."},
