@@ -94,14 +94,15 @@ func TestTooLarge(t *testing.T) {
 // TestNoAnswer: what is no answer is a retryable failure of the network, that says why.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "a page", http.StatusBadGateway) }))
+	t.Cleanup(page.Close)
+	// A port that nobody listens at, and that nobody else is given: a client's.
+	client, err := net.Dial("tcp", page.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := l.Addr().String()
-	l.Close()
-	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "a page", http.StatusBadGateway) }))
-	t.Cleanup(page.Close)
+	t.Cleanup(func() { client.Close() })
+	nobody := client.LocalAddr().String()
 	for name, c := range map[string]struct{ service, code string }{
 		"nobody":        {"address: " + nobody + "\nplaintext: true", "connection_refused"},
 		"no such name":  {"address: nowhere.invalid:1\nplaintext: true", "dns"},
