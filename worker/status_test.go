@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/odradek/odradek/codec"
 	"github.com/odradek/odradek/record"
@@ -146,6 +147,39 @@ func TestPausedService(t *testing.T) {
 		if n := calls.Load(); n != 6 {
 			t.Errorf("%d calls of 6 tasks", n)
 		}
+	})
+}
+
+// TestAPauseIsReadBeforeTheFirstCall: also where the topic status is read slowly and the
+// tasks are there at once.
+func TestAPauseIsReadBeforeTheFirstCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnv(t, 1)
+		e.pause(true)
+		e.put(3, "charge", 1)
+		id := e.cluster.TopicInfo("t.status").TopicID
+		var held atomic.Int32
+		e.cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			e.cluster.KeepControl()
+			if topics := req.(*kmsg.FetchRequest).Topics; len(topics) == 1 && topics[0].TopicID == id && held.Add(1) == 1 {
+				e.cluster.SleepControl(func() { time.Sleep(8 * time.Second) }) // in virtual time; far longer than it takes to join
+			}
+			return nil, nil, false
+		})
+		var calls atomic.Int32
+		w := e.start("a", Config{Handlers: []Handler{HandleRaw(testService, "charge", func(_ context.Context, c *Call) ([]byte, error) {
+			calls.Add(1)
+			return c.Input, nil
+		})}})
+		waitFor(t, func() bool { return w.Status()[0].Queued == 3 || calls.Load() > 0 })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := calls.Load(); n != 0 || held.Load() == 0 {
+			t.Fatalf("%d calls of a paused service; %d reads", n, held.Load())
+		}
+		e.pause(false)
+		e.events(3)
 	})
 }
 
