@@ -99,6 +99,7 @@ func (a *app) openAPI(file, out string, opts importer.Options, check bool) (line
 	if err != nil {
 		return line, err
 	}
+	opts.File = file
 	m, err := importer.Parse(b, opts)
 	if err != nil {
 		return line, err

@@ -7,8 +7,11 @@ package importer
 import (
 	"cmp"
 	"fmt"
+	"go/token"
 	"net/http"
+	"net/url"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,6 +32,8 @@ type Options struct {
 	Include []string
 	// ExternalRefs lets the document refer to other files and addresses.
 	ExternalRefs bool
+	// File is the document's name, from which it refers to others.
+	File string
 }
 
 // Import is what an import makes.
@@ -85,12 +90,18 @@ type Field struct {
 func Parse(data []byte, opts Options) (*Import, error) {
 	loader := openapi3.NewLoader()
 	loader.IsExternalRefsAllowed = opts.ExternalRefs
-	doc, err := loader.LoadFromData(data)
-	if err != nil {
+	doc, err := loader.LoadFromDataWithPath(data, &url.URL{Path: filepath.ToSlash(opts.File)})
+	switch {
+	case err != nil && strings.Contains(err.Error(), "disallowed external reference"):
+		return nil, fmt.Errorf("the document cannot be read: %w; --external-refs follows such references", err)
+	case err != nil:
 		return nil, fmt.Errorf("the document cannot be read: %w", err)
 	}
 	if doc.OpenAPI == "" || !strings.HasPrefix(doc.OpenAPI, "3.") {
 		return nil, fmt.Errorf("the document is of OpenAPI version %q: 3.0 and 3.1 are read", doc.OpenAPI)
+	}
+	if doc.Components == nil {
+		doc.Components = &openapi3.Components{}
 	}
 	m := &Import{Service: opts.Service, doc: doc}
 	if m.Service == "" {
@@ -110,6 +121,14 @@ func Parse(data []byte, opts Options) (*Import, error) {
 	if m.Package = opts.Package; m.Package == "" {
 		m.Package = packageName(m.Service)
 	}
+	if !token.IsIdentifier(m.Package) || m.Package == "_" {
+		return nil, fmt.Errorf("%q is not the name of a Go package: use lower-case letters and digits, and no word of Go's own", m.Package)
+	}
+	for _, p := range opts.Include {
+		if _, err := path.Match(p, ""); err != nil {
+			return nil, fmt.Errorf("--include %q is no pattern: * stands for anything, ? for a character, [a-z] for one of a range", p)
+		}
+	}
 	m.types = newTypes(doc)
 	m.BaseURL = m.base(doc.Servers)
 	m.operations(opts)
@@ -123,22 +142,33 @@ func (m *Import) base(servers openapi3.Servers) string {
 		m.note("the document names no server: set base_url")
 		return unknown
 	}
-	u := servers[0].URL
-	for name, v := range servers[0].Variables {
-		u = strings.ReplaceAll(u, "{"+name+"}", v.Default)
+	u := address(servers[0])
+	if strings.HasPrefix(u, "//") {
+		u = "https:" + u
 	}
-	u = strings.TrimSuffix(u, "/")
-	switch {
-	case strings.HasPrefix(u, "//"):
-		return "https:" + u
-	case strings.Contains(u, "{"), !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://"):
-		m.note("the document's server is %q, which is no whole address: set base_url", servers[0].URL)
-		if strings.HasPrefix(u, "/") && !strings.ContainsAny(u, "{}") {
-			return unknown + u
+	base := unknown
+	if scheme, _, ok := strings.Cut(u, "://"); ok && !strings.Contains(u, "{") && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")) {
+		err := m.check(u, "", nil)
+		if err == nil {
+			return u
 		}
+		m.note("the document's server is %q, which base_url cannot be (%s): set base_url", servers[0].URL, strings.TrimPrefix(err.Error(), "base_url: "))
 		return unknown
 	}
-	return u
+	if strings.HasPrefix(u, "/") && !strings.ContainsAny(u, "{}") {
+		base += u
+	}
+	m.note("the document's server is %q, which is no whole address: set base_url", servers[0].URL)
+	return base
+}
+
+// address is a server's, with its variables' defaults.
+func address(s *openapi3.Server) string {
+	u := s.URL
+	for name, v := range s.Variables {
+		u = strings.ReplaceAll(u, "{"+name+"}", v.Default)
+	}
+	return strings.TrimSuffix(u, "/")
 }
 
 func (m *Import) note(format string, args ...any) {
@@ -148,7 +178,7 @@ func (m *Import) note(format string, args ...any) {
 	}
 }
 
-var httpMethods = []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodOptions}
+var httpMethods = []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodOptions, http.MethodTrace}
 
 func (m *Import) operations(opts Options) {
 	taken := map[string]bool{}
@@ -168,7 +198,11 @@ func (m *Import) operations(opts Options) {
 			}
 			taken[name] = true
 			o := &Operation{Name: name, Method: method, Path: p, Document: op, Item: item}
-			if err := m.operation(o); err != nil {
+			err := m.operation(o)
+			if err == nil {
+				err = m.check("http://service.invalid", o.Name, o.binding.node())
+			}
+			if err != nil {
 				m.Skipped = append(m.Skipped, Skipped{name, method, p, err.Error()})
 				continue
 			}

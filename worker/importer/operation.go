@@ -2,6 +2,7 @@ package importer
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +10,10 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"go.yaml.in/yaml/v3"
+
+	bindings "github.com/odradek/odradek/worker/binding"
+	"github.com/odradek/odradek/worker/httpbinding"
 )
 
 // binding is what svcworker's file says of a task.
@@ -39,9 +44,48 @@ func (m *Import) operation(o *Operation) error {
 	m.answer(o)
 	if o.Document.Security != nil {
 		m.secure(*o.Document.Security, b)
+	} else { // headers are the service's; a service has no cookies
+		var all binding
+		m.secure(m.doc.Security, &all)
+		b.cookies = append(b.cookies, all.cookies...)
 	}
+	m.otherServer(o)
 	o.comment = strings.TrimSpace(o.Document.Summary + "\n" + o.Document.Description)
 	return nil
+}
+
+// otherServer notes an operation whose servers are others than the document's.
+func (m *Import) otherServer(o *Operation) {
+	servers := o.Item.Servers
+	if o.Document.Servers != nil {
+		servers = *o.Document.Servers
+	}
+	if len(servers) == 0 || len(m.doc.Servers) > 0 && slices.ContainsFunc(servers, func(s *openapi3.Server) bool { return address(s) == address(m.doc.Servers[0]) }) {
+		return
+	}
+	m.note("%s: its server is %q, and the binding calls base_url: import it alone, with --include and --service, and set base_url there", o.Name, servers[0].URL)
+}
+
+// check is what svcworker says of a service at base, and of one task of it.
+func (m *Import) check(base, task string, is *yaml.Node) error {
+	service := mapping([]entry{{"base_url", base}})
+	tasks := child(service, "tasks")
+	if task == "" { // the service alone
+		task, is = "t", mapping([]entry{{"path", "/"}})
+	}
+	put(tasks, task, is)
+	file := &yaml.Node{Kind: yaml.MappingNode}
+	put(child(file, "services"), m.Service, service)
+	b, err := yaml.Marshal(file)
+	if err != nil {
+		return err
+	}
+	_, err = httpbinding.Parse("", b, bindings.Options{WithoutSecrets: true})
+	if problems, ok := errors.AsType[bindings.Problems](err); ok {
+		p := problems[0]
+		return fmt.Errorf("%s: %s", strings.TrimPrefix(strings.TrimPrefix(p.Key, m.Service+"."), task+"."), p.Text)
+	}
+	return err
 }
 
 // parametersOf are those of the path and of the operation, which win.
@@ -77,6 +121,7 @@ func schemaOf(p *openapi3.Parameter) (s *openapi3.SchemaRef, asJSON bool) {
 func (m *Import) parameters(o *Operation, taken map[string]bool) error {
 	b := &o.binding
 	inPath := map[string]string{} // reference by name in the document's path
+	before := map[string]string{} // what its style puts before it
 	for _, p := range parametersOf(o) {
 		schema, asJSON := schemaOf(p)
 		kind := "raw"
@@ -102,6 +147,9 @@ func (m *Import) parameters(o *Operation, taken map[string]bool) error {
 		}
 		switch p.In {
 		case "path":
+			if before[p.Name] = map[string]string{"label": ".", "matrix": ";" + p.Name + "="}[p.Style]; before[p.Name] != "" && (kind == "struct" || kind == "map" || kind == "list" && separator(p) == "") {
+				return fmt.Errorf("the path's parameter %q is a %s of style %s", p.Name, map[bool]string{true: "list", false: "object"}[kind == "list"], p.Style)
+			}
 			inPath[p.Name] = ref
 		case "query":
 			if (kind == "struct" || kind == "map") && !asJSON {
@@ -135,16 +183,36 @@ func (m *Import) parameters(o *Operation, taken map[string]bool) error {
 			inPath[name] = ref
 			o.Fields = append(o.Fields, f)
 		}
-		return "\x00" + ref[1:len(ref)-1] + "\x01"
+		return before[name] + "\x00" + ref[1:len(ref)-1] + "\x01"
 	})
 	if strings.ContainsAny(b.path, "{}") {
 		bad = fmt.Errorf("the path %q has a brace that begins or ends no parameter", o.Path)
 	}
-	b.path = strings.NewReplacer("\x00", "{", "\x01", "}").Replace(b.path)
+	b.path = strings.NewReplacer("\x00", "{", "\x01", "}").Replace(percentEncoded(b.path))
 	if at := strings.IndexAny(b.path, "?#"); at >= 0 {
 		bad = cmp.Or(bad, fmt.Errorf("the path %q has a query or a fragment", o.Path))
 	}
+	for i, e := range b.query {
+		if slices.ContainsFunc(b.query[:i], func(f entry) bool { return f.name == e.name }) {
+			bad = cmp.Or(bad, fmt.Errorf("two parameters are called %q in the query", e.name))
+		}
+	}
 	return bad
+}
+
+// percentEncoded is a path of a document as it stands in an address; what is encoded stays.
+// The bytes 0 and 1 stand for the braces of its references.
+func percentEncoded(p string) string {
+	var b strings.Builder
+	for i := range len(p) {
+		switch c := p[i]; {
+		case c > 1 && c <= 0x20, c >= 0x7f, strings.IndexByte("\"<>\\^`|", c) >= 0:
+			fmt.Fprintf(&b, "%%%02X", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // ownHeader: a header that is not a parameter of the task: the standard says so, or it is
@@ -366,6 +434,10 @@ func (m *Import) scheme(name string, b *binding) {
 	s := ref.Value
 	env := "${env:" + strings.ToUpper(words(m.Service+"_"+name, "_")) + "}"
 	header := func(n, v string) {
+		if bindings.HeaderName(n) != nil {
+			m.note("the header %q, which has %s, is no name that a header may have: it is not sent", n, v)
+			return
+		}
 		if !slices.ContainsFunc(b.headers, func(e entry) bool { return strings.EqualFold(e.name, n) }) {
 			b.headers = append(b.headers, entry{n, v})
 		}

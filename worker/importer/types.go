@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,13 +19,14 @@ const raw = "json.RawMessage"
 type types struct {
 	doc   *openapi3.T
 	taken map[string]bool
-	byRef map[string]string // Go name by $ref
-	decls map[string]string // source by Go name
+	byRef map[*openapi3.Schema]string // Go name of what a $ref means; two files may use one $ref
+	open  map[*openapi3.Schema]bool   // lists and maps whose type is being made
+	decls map[string]string           // source by Go name
 	depth int
 }
 
 func newTypes(doc *openapi3.T) *types {
-	return &types{doc: doc, taken: map[string]bool{}, byRef: map[string]string{}, decls: map[string]string{}}
+	return &types{doc: doc, taken: map[string]bool{}, byRef: map[*openapi3.Schema]string{}, open: map[*openapi3.Schema]bool{}, decls: map[string]string{}}
 }
 
 // of gives the Go type of a schema that stands at a place called hint.
@@ -39,16 +41,21 @@ func (t *types) of(ref *openapi3.SchemaRef, hint string) string {
 	}
 	s := ref.Value
 	if ref.Ref != "" {
-		if name, ok := t.byRef[ref.Ref]; ok {
+		if name, ok := t.byRef[s]; ok {
 			return pointerTo(name)
 		}
 		if kindOf(s) == "struct" {
 			at := ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:]
 			name := unique(t.taken, exported(at))
-			t.byRef[ref.Ref] = name // before its fields: they may refer to it
+			t.byRef[s] = name // before its fields: they may refer to it
 			t.decls[name] = t.structure(s, name)
 			return pointerTo(name)
 		}
+		if t.open[s] { // a list of itself has no end as a Go type without a name
+			return raw
+		}
+		t.open[s] = true
+		defer delete(t.open, s)
 	}
 	return t.inline(s, hint)
 }
@@ -56,22 +63,31 @@ func (t *types) of(ref *openapi3.SchemaRef, hint string) string {
 func pointerTo(name string) string { return "*" + name }
 
 // kindOf says what a schema becomes: struct, map, list, text, time, whole, number, flag, raw.
-func kindOf(s *openapi3.Schema) string {
+func kindOf(s *openapi3.Schema) string { return kindWithin(s, nil) }
+
+// kindWithin is kindOf a schema that stands in others, which may be itself.
+func kindWithin(s *openapi3.Schema, within []*openapi3.Schema) string {
+	if slices.Contains(within, s) {
+		return "raw"
+	}
+	within = append(within, s)
 	if variant, ok := onlyVariant(s); ok {
-		return kindOf(variant)
+		return kindWithin(variant, within)
 	}
 	if len(s.OneOf) > 0 || len(s.AnyOf) > 0 || s.Not != nil || s.If != nil || s.Const != nil || s.Always != nil {
 		return "raw"
 	}
 	if len(s.AllOf) > 0 {
 		for _, part := range s.AllOf {
-			if part.Value == nil || kindOf(part.Value) != "struct" {
-				if part.Value != nil && isBare(part.Value) {
-					continue
-				}
-				if len(s.AllOf) == 1 && len(s.Properties) == 0 && part.Value != nil {
-					return kindOf(part.Value)
-				}
+			kind := "raw"
+			if part.Value != nil {
+				kind = kindWithin(part.Value, within)
+			}
+			switch {
+			case kind == "struct" || part.Value != nil && isBare(part.Value):
+			case len(s.AllOf) == 1 && len(s.Properties) == 0:
+				return kind
+			default:
 				return "raw"
 			}
 		}
@@ -295,9 +311,16 @@ func (t *types) field(goName, json, typ string, required, null bool, schema *ope
 	if schema != nil && schema.Value != nil {
 		text = schema.Value.Description
 		if len(schema.Value.Enum) > 0 && len(schema.Value.Enum) <= 20 {
-			values := make([]string, len(schema.Value.Enum))
-			for i, v := range schema.Value.Enum {
-				values[i] = fmt.Sprint(v)
+			var values []string
+			for _, v := range schema.Value.Enum {
+				value := fmt.Sprint(v)
+				switch {
+				case v == nil: // the field may be null, as its type says
+					continue
+				case value == "" || strings.ContainsAny(value, ", "):
+					value = strconv.Quote(value)
+				}
+				values = append(values, value)
 			}
 			text = strings.TrimSpace(text + "\nOne of " + strings.Join(values, ", "))
 		}

@@ -38,7 +38,10 @@ func (m *Import) GoFile() ([]byte, error) {
 	if strings.Contains(decls+tasks.String(), "time.Time") {
 		b.WriteString("\t\"time\"\n")
 	}
-	b.WriteString("\n\t\"github.com/odradek/odradek/workflow\"\n)\n\n")
+	if len(m.Operations) > 0 {
+		b.WriteString("\n\t\"github.com/odradek/odradek/workflow\"\n")
+	}
+	b.WriteString(")\n\n")
 	b.WriteString(tasks.String() + decls)
 	out, err := format.Source([]byte(b.String()))
 	if err != nil {
